@@ -1,0 +1,113 @@
+#include "calibration/profile/profile.h"
+
+#include <algorithm>
+#include <span>
+
+#include "base/embedded.h"
+#include "base/file.h"
+
+namespace moesim::profile {
+
+std::span<const base::EmbeddedFile> embedded_presets();
+
+namespace {
+
+using base::JsonNode;
+using base::JsonObject;
+
+template <class Read>
+auto read_sourced(const JsonNode& node, Read read) {
+  const JsonObject object(node, {"value", "source", "reference", "error"});
+  Sourced<decltype(read(node))> result;
+  result.value = read(object.required("value"));
+  result.source = static_cast<Source>(object.required("source").one_of({"measured", "fitted", "datasheet", "assumed"}));
+  result.reference = object.required("reference").string();
+  result.relative_error = object.get("error", 0.0, [](const JsonNode& n) { return n.number(0, 10); });
+  return result;
+}
+
+Profile read_text(std::string_view text, const std::string& name) {
+  const auto document = base::parse_json(text, name + " (profile preset)");
+  const JsonObject root(JsonNode(document), {"schema", "name", "gpu", "family", "ideal", "sms", "hbm_bandwidth",
+                                             "hbm_capacity", "bf16", "fp8", "fp4", "power", "launch"});
+  const auto flop_rate = [](const JsonNode& n) { return n.flop_rate(); };
+  root.required("schema").one_of({"moesim.profile/1"});
+  Profile profile;
+  profile.name = root.required("name").string();
+  profile.gpu = root.required("gpu").string();
+  profile.hash = base::content_hash(text);
+  profile.ideal = root.get("ideal", false, [](const JsonNode& n) { return n.boolean(); });
+  if (profile.ideal) return profile;
+  profile.family = root.required("family").string();
+  profile.sms = read_sourced(root.required("sms"), [](const JsonNode& n) { return n.number(1, 1e4); });
+  profile.hbm_bandwidth = read_sourced(root.required("hbm_bandwidth"), [](const JsonNode& n) { return n.bandwidth(); });
+  profile.hbm_capacity = read_sourced(root.required("hbm_capacity"), [](const JsonNode& n) { return n.bytes(); });
+  profile.bf16 = read_sourced(root.required("bf16"), flop_rate);
+  if (const auto fp8 = root.optional("fp8")) profile.fp8 = read_sourced(*fp8, flop_rate);
+  if (const auto fp4 = root.optional("fp4")) profile.fp4 = read_sourced(*fp4, flop_rate);
+  profile.power = read_sourced(root.required("power"), [](const JsonNode& n) { return n.power(); });
+  profile.launch = read_sourced(root.required("launch"), [](const JsonNode& n) { return n.duration(); });
+  return profile;
+}
+
+}  // namespace
+
+std::string_view to_string(Source source) {
+  switch (source) {
+    case Source::Measured:
+      return "measured";
+    case Source::Fitted:
+      return "fitted";
+    case Source::Datasheet:
+      return "datasheet";
+    case Source::Assumed:
+      return "assumed";
+  }
+  return "assumed";
+}
+
+std::vector<std::string> Profile::assumptions() const {
+  std::vector<std::string> list;
+  const auto add = [&](const char* what, const auto& number, const std::string& value) {
+    if (number.source == Source::Assumed) list.push_back(std::string(what) + " " + value + " (" + number.reference + ")");
+  };
+  if (ideal) return list;
+  add("HBM bandwidth", hbm_bandwidth, base::to_string(hbm_bandwidth.value));
+  add("bf16", bf16, base::to_string(bf16.value));
+  if (fp8) add("fp8", *fp8, base::to_string(fp8->value));
+  if (fp4) add("fp4", *fp4, base::to_string(fp4->value));
+  add("kernel launch", launch, base::to_string(launch.value));
+  return list;
+}
+
+std::vector<std::string> profile_presets() {
+  std::vector<std::string> names;
+  for (const base::EmbeddedFile& file : embedded_presets()) names.emplace_back(file.name);
+  return names;
+}
+
+Profile profile_preset(std::string_view name) {
+  for (const base::EmbeddedFile& file : embedded_presets())
+    if (file.name == name) return read_text(file.text, std::string(name));
+  throw base::InputError("", "", "unknown profile \"" + std::string(name) + "\"" + base::suggestion(name, profile_presets()));
+}
+
+Profile read_profile(const JsonNode* node, const std::string& gpu) {
+  const auto names = profile_presets();
+  const auto known = [&](const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+  if (node == nullptr) {
+    if (!known(gpu))
+      throw base::InputError("", "", "the cluster's GPU \"" + gpu + "\" has no profile" + base::suggestion(gpu, names),
+                             "a GPU with a profile, or \"profile\": {\"preset\": \"ideal\"}");
+    return profile_preset(gpu);
+  }
+  const JsonNode preset = JsonObject(*node, {"preset"}).required("preset");
+  const std::string name = preset.string();
+  if (!known(name)) preset.fail("unknown profile" + base::suggestion(name, names));
+  Profile profile = profile_preset(name);
+  if (!profile.ideal && name != gpu)
+    preset.fail("the profile of another GPU than the cluster's", "\"" + gpu + "\", \"ideal\", or no profile at all");
+  return profile;
+}
+
+}  // namespace moesim::profile

@@ -1,0 +1,53 @@
+// What a GPU costs: its datasheet and, later, fitted parameters of kernels. Every number says where it comes from.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "base/units.h"
+
+namespace moesim::profile {
+
+enum class Source : std::uint8_t { Measured, Fitted, Datasheet, Assumed };
+std::string_view to_string(Source source);
+
+template <class T>
+struct Sourced {
+  T value{};
+  Source source = Source::Assumed;
+  std::string reference;      // which datasheet, table or argument
+  double relative_error = 0;  // half-width of an 80 % interval, as a fraction of the value
+};
+
+struct Profile {
+  std::string name;    // "h200"; a cluster names its GPU by it
+  std::string gpu;     // full name
+  std::string family;  // "hopper"
+  // Everything takes no time but the links: to check closed forms.
+  bool ideal = false;
+  Sourced<double> sms;
+  Sourced<base::Bandwidth> hbm_bandwidth;
+  Sourced<base::Bytes> hbm_capacity;
+  Sourced<base::FlopRate> bf16;  // dense tensor throughput
+  std::optional<Sourced<base::FlopRate>> fp8;
+  std::optional<Sourced<base::FlopRate>> fp4;
+  Sourced<base::Power> power;
+  Sourced<base::Duration> launch;  // from the moment a kernel's inputs are ready to its first instruction
+  std::string hash;                // of the text that it was read from
+
+  // "launch 2 us (assumed: ...)" for each number that is not from a datasheet, a fit or a measurement.
+  std::vector<std::string> assumptions() const;
+};
+
+// The scenario's "profile" section (null: absent), for a cluster of `gpu`: absent or {"preset": NAME}. The profile of
+// another GPU is an InputError; "ideal" fits every cluster.
+Profile read_profile(const base::JsonNode* node, const std::string& gpu);
+
+// Throws InputError for an unknown name.
+Profile profile_preset(std::string_view name);
+std::vector<std::string> profile_presets();
+
+}  // namespace moesim::profile

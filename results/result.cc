@@ -1,0 +1,81 @@
+#include "results/result.h"
+
+#include <nlohmann/json.hpp>
+
+namespace moesim::results {
+namespace {
+
+base::Json to_json(const Binding& binding) {
+  return {{"what", binding.what}, {"kind", binding.kind}, {"utilisation", binding.utilisation}};
+}
+
+base::Json to_json(const Phase& phase) {
+  return {{"name", phase.name},
+          {"critical_s", phase.critical.value()},
+          {"fastest_rank_s", phase.fastest_rank.value()},
+          {"mean_rank_s", phase.mean_rank.value()},
+          {"slowest_rank_s", phase.slowest_rank.value()},
+          {"sent_bytes", phase.sent.value()},
+          {"per_gpu_bytes_per_s", phase.per_gpu.value()},
+          {"imbalance", phase.imbalance},
+          {"binding", to_json(phase.binding)}};
+}
+
+base::Json to_json(const CriticalStep& step) {
+  return {{"what", step.what},
+          {"phase", step.phase},
+          {"start_s", step.start.value()},
+          {"end_s", step.end.value()},
+          {"binding", to_json(step.binding)}};
+}
+
+base::Json to_json(const LinkUse& link) {
+  return {{"name", link.name},
+          {"kind", link.kind},
+          {"raw_bytes_per_s", link.raw.value()},
+          {"bytes", link.bytes.value()},
+          {"utilisation", link.utilisation}};
+}
+
+base::Json to_json(const Provenance& provenance) {
+  return {{"version", provenance.version},
+          {"scenario_hash", provenance.scenario_hash},
+          {"profile", provenance.profile},
+          {"profile_hash", provenance.profile_hash},
+          {"routing", provenance.routing},
+          {"engine", provenance.engine},
+          {"tolerance", provenance.tolerance}};
+}
+
+template <class T>
+base::Json list(const std::vector<T>& values) {
+  base::Json array = base::Json::array();
+  for (const T& value : values) array.push_back(to_json(value));
+  return array;
+}
+
+}  // namespace
+
+base::Json to_json(const Result& result) {
+  return {{"schema", "moesim.result/1"},
+          {"name", result.name},
+          {"cluster", result.cluster},
+          {"model", result.model},
+          {"scope", result.scope},
+          {"gpus", result.gpus},
+          {"tokens_per_gpu", result.tokens_per_gpu},
+          {"total_s", result.total.value()},
+          {"lower_bound_s", result.lower_bound.value()},
+          {"tokens_per_s_per_gpu", result.tokens_per_s_per_gpu},
+          {"binding", to_json(result.binding)},
+          {"phases", list(result.phases)},
+          {"critical_path", list(result.critical_path)},
+          {"links", list(result.links)},
+          {"assumptions", result.assumptions},
+          {"not_modelled", result.not_modelled},
+          {"warnings", result.warnings},
+          {"provenance", to_json(result.provenance)},
+          {"scenario", result.scenario}};
+}
+
+}  // namespace moesim::results

@@ -1,0 +1,84 @@
+// The result of one scenario as plain values: what it is, why, and from what it came. Written by sim/step, read by
+// planning and report.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/units.h"
+
+namespace moesim::results {
+
+// What limits a phase or the whole.
+struct Binding {
+  std::string what;        // "NIC of gpu3 -> leaf3", "HBM of gpu5", "latency", "tensor cores of gpu0"
+  std::string kind;        // "network", "nvlink", "pcie", "hbm", "tensor", "latency", "launch", ...: for grouping
+  double utilisation = 0;  // of that resource while the phase ran, 0 ... 1 (of the phase's time for a latency)
+};
+
+// One stretch of the chain of causes that ends at the last event.
+struct CriticalStep {
+  std::string what;  // "dispatch gpu3 -> gpu17"
+  std::string phase;
+  base::Duration start;
+  base::Duration end;
+  Binding binding;
+};
+
+struct Phase {
+  std::string name;             // "dispatch", "experts", "combine"
+  base::Duration critical;      // its part of the critical path; the phases' parts add up to the total
+  base::Duration fastest_rank;  // from the rank's own start to its end
+  base::Duration mean_rank;
+  base::Duration slowest_rank;
+  base::Bytes sent;             // by all GPUs together, self-traffic excluded; 0 for compute
+  base::Bandwidth per_gpu;      // busiest GPU's bytes (sent or received) over the time from first start to last end
+  double imbalance = 1;         // busiest over mean GPU: bytes received, or selections computed
+  Binding binding;
+};
+
+struct LinkUse {
+  std::string name;  // "gpu3 -> nvswitch0"
+  std::string kind;  // "nvlink", "pcie", "network", ...
+  base::Bandwidth raw;
+  base::Bytes bytes;
+  double utilisation = 0;  // bytes over raw rate times total time
+};
+
+struct Provenance {
+  std::string version;
+  std::string scenario_hash;
+  std::string profile;  // name
+  std::string profile_hash;
+  std::string routing;  // source of the token routing
+  std::string engine;
+  double tolerance = 0;
+};
+
+struct Result {
+  std::string name;     // the scenario's
+  std::string cluster;  // "9 x hgx_h200"
+  std::string model;
+  std::string scope;    // "one MoE layer (layer 30 of deepseek-v3), decode"
+  std::int32_t gpus = 0;
+  std::int64_t tokens_per_gpu = 0;
+  base::Duration total;
+  base::Duration lower_bound;       // no schedule can be faster on these links and GPUs
+  double tokens_per_s_per_gpu = 0;  // of this scope
+  std::vector<Phase> phases;
+  Binding binding;  // of the whole: where most of the critical path's time is spent
+  std::vector<CriticalStep> critical_path;
+  std::vector<LinkUse> links;  // busiest first, only those that carried something
+  std::vector<std::string> assumptions;
+  std::vector<std::string> not_modelled;
+  std::vector<std::string> warnings;
+  Provenance provenance;
+  base::Json scenario;  // as run, all patches applied: running it again gives this result
+};
+
+// {"schema": "moesim.result/1", ...}; times in seconds, sizes in bytes, with the unit in each key.
+base::Json to_json(const Result& result);
+
+}  // namespace moesim::results
