@@ -38,12 +38,9 @@ base::Json to_json(const LinkUse& link) {
 }
 
 base::Json to_json(const Provenance& provenance) {
-  return {{"version", provenance.version},
-          {"scenario_hash", provenance.scenario_hash},
-          {"profile", provenance.profile},
-          {"profile_hash", provenance.profile_hash},
-          {"routing", provenance.routing},
-          {"engine", provenance.engine},
+  return {{"version", provenance.version},    {"scenario_hash", provenance.scenario_hash},
+          {"profile", provenance.profile},    {"profile_hash", provenance.profile_hash},
+          {"routing", provenance.routing},    {"engine", provenance.engine},
           {"tolerance", provenance.tolerance}};
 }
 
@@ -75,7 +72,7 @@ base::Json to_json(const Result& result) {
           {"not_modelled", result.not_modelled},
           {"warnings", result.warnings},
           {"provenance", to_json(result.provenance)},
-          {"scenario", result.scenario}};
+          {"scenario", base::Json::parse(result.scenario)}};
 }
 
 }  // namespace moesim::results

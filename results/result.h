@@ -33,9 +33,9 @@ struct Phase {
   base::Duration fastest_rank;  // from the rank's own start to its end
   base::Duration mean_rank;
   base::Duration slowest_rank;
-  base::Bytes sent;             // by all GPUs together, self-traffic excluded; 0 for compute
-  base::Bandwidth per_gpu;      // busiest GPU's bytes (sent or received) over the time from first start to last end
-  double imbalance = 1;         // busiest over mean GPU: bytes received, or selections computed
+  base::Bytes sent;         // by all GPUs together, self-traffic excluded; 0 for compute
+  base::Bandwidth per_gpu;  // busiest GPU's bytes (sent or received) over the time from first start to last end
+  double imbalance = 1;     // busiest over mean GPU: bytes received, or selections computed
   Binding binding;
 };
 
@@ -61,7 +61,7 @@ struct Result {
   std::string name;     // the scenario's
   std::string cluster;  // "9 x hgx_h200"
   std::string model;
-  std::string scope;    // "one MoE layer (layer 30 of deepseek-v3), decode"
+  std::string scope;  // "one MoE layer (layer 30 of deepseek-v3), decode"
   std::int32_t gpus = 0;
   std::int64_t tokens_per_gpu = 0;
   base::Duration total;
@@ -75,7 +75,7 @@ struct Result {
   std::vector<std::string> not_modelled;
   std::vector<std::string> warnings;
   Provenance provenance;
-  base::Json scenario;  // as run, all patches applied: running it again gives this result
+  std::string scenario;  // its JSON text as run, all patches applied: running it again gives this result
 };
 
 // {"schema": "moesim.result/1", ...}; times in seconds, sizes in bytes, with the unit in each key.

@@ -69,7 +69,8 @@ std::string_view to_string(Source source) {
 std::vector<std::string> Profile::assumptions() const {
   std::vector<std::string> list;
   const auto add = [&](const char* what, const auto& number, const std::string& value) {
-    if (number.source == Source::Assumed) list.push_back(std::string(what) + " " + value + " (" + number.reference + ")");
+    if (number.source == Source::Assumed)
+      list.push_back(std::string(what) + " " + value + " (" + number.reference + ")");
   };
   if (ideal) return list;
   add("HBM bandwidth", hbm_bandwidth, base::to_string(hbm_bandwidth.value));
@@ -89,12 +90,15 @@ std::vector<std::string> profile_presets() {
 Profile profile_preset(std::string_view name) {
   for (const base::EmbeddedFile& file : embedded_presets())
     if (file.name == name) return read_text(file.text, std::string(name));
-  throw base::InputError("", "", "unknown profile \"" + std::string(name) + "\"" + base::suggestion(name, profile_presets()));
+  throw base::InputError("", "",
+                         "unknown profile \"" + std::string(name) + "\"" + base::suggestion(name, profile_presets()));
 }
 
 Profile read_profile(const JsonNode* node, const std::string& gpu) {
   const auto names = profile_presets();
-  const auto known = [&](const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+  const auto known = [&](const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
   if (node == nullptr) {
     if (!known(gpu))
       throw base::InputError("", "", "the cluster's GPU \"" + gpu + "\" has no profile" + base::suggestion(gpu, names),
