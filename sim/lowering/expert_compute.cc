@@ -1,0 +1,61 @@
+#include "sim/lowering/expert_compute.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace moesim::lowering {
+
+std::vector<GpuResources> add_gpu_resources(engine::TaskGraph& graph, const profile::Profile& profile,
+                                            std::int32_t ranks) {
+  std::vector<GpuResources> gpus;
+  if (profile.ideal) return gpus;
+  for (std::int32_t rank = 0; rank < ranks; ++rank) {
+    const std::string gpu = "gpu" + std::to_string(rank);
+    gpus.push_back(
+        {rank, graph.add_resource({"SMs of " + gpu, engine::ResourceKind::Sms, profile.sms.value, {}}),
+         graph.add_resource({"HBM of " + gpu, engine::ResourceKind::Hbm, profile.hbm_bandwidth.value.value(), {}})});
+  }
+  return gpus;
+}
+
+base::FlopRate tensor_rate(const profile::Profile& profile, workloads::Dtype dtype) {
+  using workloads::Dtype;
+  if (dtype == Dtype::Bf16) return profile.bf16.value;
+  const auto& rate = dtype == Dtype::Nvfp4 ? profile.fp4 : profile.fp8;
+  if (!rate) {
+    throw base::InputError(
+        "", "", "GPU \"" + profile.name + "\" does not compute in " + std::string(workloads::to_string(dtype)),
+        std::string("model weights in bf16") + (profile.fp8 ? " or fp8" : ""));
+  }
+  return rate->value;
+}
+
+ExpertCost expert_cost(const workloads::Model& model, const ExpertWork& work, const profile::Profile& profile) {
+  const double hidden = model.hidden, ffn = model.expert_ffn;
+  const auto selections = static_cast<double>(work.selections);
+  ExpertCost cost;
+  cost.flops = base::Flops(selections * 6 * hidden * ffn);
+  cost.bytes = base::Bytes(work.experts_hit * 3 * hidden * ffn * workloads::bits_per_weight(model.weights) / 8 +
+                           selections * 2 * (2 * hidden + 3 * ffn));
+  if (profile.ideal) return cost;
+  cost.tensor_time = cost.flops / tensor_rate(profile, model.weights);
+  cost.hbm_time = cost.bytes / profile.hbm_bandwidth.value;
+  return cost;
+}
+
+engine::Compute expert_compute(std::string name, const workloads::Model& model, const ExpertWork& work,
+                               const profile::Profile& profile, const GpuResources* gpu) {
+  engine::Compute compute;
+  compute.name = std::move(name);
+  if (profile.ideal || work.selections == 0) return compute;
+  const ExpertCost cost = expert_cost(model, work, profile);
+  compute.rank = gpu->rank;
+  compute.launch = profile.launch.value;
+  compute.alone = std::max(cost.tensor_time, cost.hbm_time);
+  // A grouped GEMM occupies all SMs; what it reads per second follows from its own time.
+  compute.uses = {{gpu->sms, profile.sms.value}, {gpu->hbm, (cost.bytes / compute.alone).value()}};
+  return compute;
+}
+
+}  // namespace moesim::lowering

@@ -1,0 +1,46 @@
+// The experts' feed-forward work of one rank as a Compute: a roofline on the datasheet's rates.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/units.h"
+#include "calibration/profile/profile.h"
+#include "sim/engine/task_graph.h"
+#include "workloads/model.h"
+
+namespace moesim::lowering {
+
+// The SMs and HBM of one GPU. With the profile "ideal" there are none and every Compute takes no time.
+struct GpuResources {
+  std::int32_t rank = 0;
+  engine::ResourceId sms;
+  engine::ResourceId hbm;
+};
+std::vector<GpuResources> add_gpu_resources(engine::TaskGraph& graph, const profile::Profile& profile,
+                                            std::int32_t ranks);
+
+struct ExpertWork {
+  std::int64_t selections = 0;   // (token, expert) pairs computed on this rank
+  std::int32_t experts_hit = 0;  // experts whose weights must be read
+};
+
+// Roofline: launch + max(flops / tensor rate, bytes / HBM bandwidth), where
+//   flops = selections * 3 matrices * 2 * hidden * expert_ffn       (gate, up and down projection)
+//   bytes = experts_hit * 3 * hidden * expert_ffn * weight bytes + selections * 2 * (2 * hidden + 3 * expert_ffn)
+// (bf16 activations: hidden in and out, gate and up written, their product read). No work costs nothing.
+struct ExpertCost {
+  base::Flops flops;
+  base::Bytes bytes;
+  base::Duration tensor_time;
+  base::Duration hbm_time;
+};
+ExpertCost expert_cost(const workloads::Model& model, const ExpertWork& work, const profile::Profile& profile);
+
+engine::Compute expert_compute(std::string name, const workloads::Model& model, const ExpertWork& work,
+                               const profile::Profile& profile, const GpuResources* gpu);
+
+// The profile's dense rate for weights of this type; an InputError names the types that the GPU has.
+base::FlopRate tensor_rate(const profile::Profile& profile, workloads::Dtype dtype);
+
+}  // namespace moesim::lowering

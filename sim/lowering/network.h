@@ -1,0 +1,40 @@
+// The cluster's links as resources of a TaskGraph, and its routes as paths.
+#pragma once
+
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "sim/engine/task_graph.h"
+#include "topology/routing.h"
+
+namespace moesim::lowering {
+
+// One resource per direction of a link that some route uses, at its raw rate; one interned path per (from, to).
+class Network {
+ public:
+  // Both must outlive the network. GPUs are named by rank.
+  Network(engine::TaskGraph& graph, const topology::Router& router);
+
+  engine::PathId path(std::int32_t from, std::int32_t to);
+  // The port behind a resource of this network; resources of other kinds have none.
+  struct PortResource {
+    topology::Port port;
+    engine::ResourceId resource;
+  };
+  const std::vector<PortResource>& port_resources() const { return ports_; }
+  const topology::Router& router() const { return *router_; }
+  engine::TaskGraph& graph() { return *graph_; }
+
+ private:
+  engine::ResourceId resource(topology::Port port);
+
+  engine::TaskGraph* graph_;
+  const topology::Router* router_;
+  std::vector<PortResource> ports_;
+  std::vector<std::int32_t> resource_of_port_;  // [2 * links], -1 where not used yet
+  std::unordered_map<std::uint64_t, engine::PathId> paths_;
+};
+
+}  // namespace moesim::lowering
