@@ -17,7 +17,9 @@ std::string join(const std::string& source, const std::string& place, const std:
 }  // namespace
 
 InputError::InputError(std::string source, std::string place, std::string problem, std::string expected)
-    : std::runtime_error(join(source, place, problem, expected)), source_(std::move(source)), place_(std::move(place)) {}
+    : std::runtime_error(join(source, place, problem, expected)),
+      source_(std::move(source)),
+      place_(std::move(place)) {}
 
 void fail_check(const char* condition, const std::string& message, const char* file, int line) {
   throw InternalError(message + " (" + condition + ", " + file + ":" + std::to_string(line) + ")");

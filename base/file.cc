@@ -1,13 +1,13 @@
 #include "base/file.h"
 
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+
+#include <unistd.h>
 
 #include "base/error.h"
 
@@ -25,17 +25,25 @@ std::string read_file(const std::string& path) {
 }
 
 void write_file(const std::string& path, std::string_view content) {
-  const std::string temporary = path + ".tmp" + std::to_string(getpid());
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  const fs::file_status status = fs::status(path, ignored);
+  if (fs::is_directory(status)) throw InputError(path, "", "is a directory", "a file");
+  // A device or pipe (/dev/stdout) is written to, never renamed over; behind a link, the file that it names is
+  // replaced.
+  const bool in_place = fs::exists(status) && !fs::is_regular_file(status);
+  const std::string target = fs::is_regular_file(status) ? fs::canonical(path).string() : path;
+  const std::string written_to = in_place ? path : target + ".tmp" + std::to_string(getpid());
   const auto fail = [&] {
     const std::string why = std::strerror(errno);
-    std::remove(temporary.c_str());
+    if (!in_place) std::remove(written_to.c_str());
     throw InputError(path, "", "cannot be written: " + why);
   };
-  std::FILE* out = std::fopen(temporary.c_str(), "wb");
+  std::FILE* out = std::fopen(written_to.c_str(), "wb");
   if (out == nullptr) fail();
   const bool written = std::fwrite(content.data(), 1, content.size(), out) == content.size();
   if (std::fclose(out) != 0 || !written) fail();
-  if (std::rename(temporary.c_str(), path.c_str()) != 0) fail();
+  if (!in_place && std::rename(written_to.c_str(), target.c_str()) != 0) fail();
 }
 
 std::string content_hash(std::string_view content) {

@@ -10,7 +10,8 @@ namespace moesim::base {
 // Throws InputError for a missing or unreadable file or a directory.
 std::string read_file(const std::string& path);
 
-// Whole or not at all: written to a temporary file beside it and renamed. Throws InputError when it cannot be written.
+// Whole or not at all: written to a temporary file beside it and renamed (a device or pipe is written to as it is).
+// Throws InputError when it cannot be written.
 void write_file(const std::string& path, std::string_view content);
 
 // FNV-1a, 64 bits, as 16 hexadecimal digits: names a scenario or profile in results (not a cryptographic hash).

@@ -1,32 +1,37 @@
 #include "base/json.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <numeric>
 #include <set>
+
+#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 
 namespace moesim::base {
 namespace {
 
-std::string escape(std::string_view key) {  // RFC 6901
-  std::string text;
-  for (const char c : key) text += c == '~' ? "~0" : c == '/' ? "~1" : std::string(1, c);
-  return text;
+constexpr std::size_t kDeepest = 100;  // nesting that no sane input reaches, and no recursion over it overflows
+
+std::string step(std::string_view key) {  // "/key", escaped as RFC 6901 says
+  return (Json::json_pointer() / std::string(key)).to_string();
 }
 
-// Watches the parser and refuses duplicate keys, which nlohmann::json would drop silently.
-class DuplicateKeyCheck {
+// Watches the parser, knows where it is, and refuses duplicate keys (which nlohmann::json would drop silently) and
+// bottomless nesting.
+class ParseWatch {
  public:
-  explicit DuplicateKeyCheck(std::string file) : file_(std::move(file)) {}
+  explicit ParseWatch(std::string file) : file_(std::move(file)) {}
 
   bool operator()(int /*depth*/, Json::parse_event_t event, const Json& parsed) {
     using Event = Json::parse_event_t;
     switch (event) {
       case Event::object_start:
       case Event::array_start:
+        if (scopes_.size() == kDeepest)
+          throw InputError(file_, pointer(), "nested more than " + std::to_string(kDeepest) + " deep");
         scopes_.push_back({event == Event::array_start, 0, {}, {}});
         break;
       case Event::key:
@@ -43,6 +48,13 @@ class DuplicateKeyCheck {
     return true;
   }
 
+  // Of the value being read.
+  std::string pointer() const {
+    std::string text;
+    for (const Scope& s : scopes_) text += s.is_array ? "/" + std::to_string(s.index) : step(s.key);
+    return text;
+  }
+
  private:
   struct Scope {
     bool is_array = false;
@@ -54,9 +66,7 @@ class DuplicateKeyCheck {
   void take_key(const std::string& name) {
     scopes_.back().key = name;
     if (scopes_.back().keys.insert(name).second) return;
-    std::string pointer;
-    for (const Scope& s : scopes_) pointer += "/" + (s.is_array ? std::to_string(s.index) : escape(s.key));
-    throw InputError(file_, pointer, "duplicate key \"" + name + "\"", "each key once");
+    throw InputError(file_, pointer(), "duplicate key \"" + name + "\"", "each key once");
   }
 
   std::string file_;
@@ -69,34 +79,62 @@ std::string shown(const Json& value) {
   return text;
 }
 
-std::pair<std::size_t, std::size_t> line_and_column(std::string_view text, std::size_t byte) {
-  const std::string_view before = text.substr(0, std::min(byte > 0 ? byte - 1 : 0, text.size()));
-  const auto line = static_cast<std::size_t>(std::count(before.begin(), before.end(), '\n')) + 1;
+// "line 3, column 7" of an offset.
+std::string line_and_column(std::string_view text, std::size_t offset) {
+  const std::string_view before = text.substr(0, offset);
+  const auto line = std::count(before.begin(), before.end(), '\n') + 1;
   const auto start = before.rfind('\n');
-  return {line, before.size() - (start == std::string_view::npos ? 0 : start + 1) + 1};
+  const std::size_t column = before.size() - (start == std::string_view::npos ? 0 : start + 1) + 1;
+  return "line " + std::to_string(line) + ", column " + std::to_string(column);
+}
+
+void replace(std::string& text, std::string_view from, std::string_view to) {
+  const auto at = text.find(from);
+  if (at != std::string::npos) text.replace(at, from.size(), to);
+}
+
+// From "[json.exception.parse_error.101] parse error at line 1, column 7: syntax error while parsing value - invalid
+// literal; last read: '"a": N'" to "line 1, column 7: not valid JSON: invalid literal "NaN"".
+InputError syntax_error(const std::string& file, std::string_view text, const nlohmann::json::parse_error& error) {
+  std::string why = error.what();
+  if (const auto dash = why.find(" - "); dash != std::string::npos) why.erase(0, dash + 3);
+  if (const auto read = why.find("; last read: '"); read != std::string::npos) {
+    const auto rest = why.rfind("'; expected");
+    why.erase(read, rest == std::string::npos || rest < read ? std::string::npos : rest + 1 - read);
+  }
+  replace(why, "; expected '}'", "; expected ',' or '}'");
+  replace(why, "; expected ']'", "; expected ',' or ']'");
+  replace(why, "string literal", "text in quotes");
+
+  std::size_t begin = std::min(std::max<std::size_t>(error.byte, 1) - 1, text.size());
+  if (why.find("invalid literal") != std::string::npos) {
+    const auto in_word = [&](std::size_t i) {
+      return i < text.size() && (std::isalnum(static_cast<unsigned char>(text[i])) != 0 || text[i] == '_');
+    };
+    if (begin > 0 && !in_word(begin) && in_word(begin - 1)) --begin;  // noticed only at the end of the word
+    while (begin > 0 && in_word(begin) && in_word(begin - 1)) --begin;
+    std::size_t end = std::min(begin + 1, text.size());
+    while (in_word(begin) && in_word(end) && end - begin < 30) ++end;
+    replace(why, "invalid literal", "unexpected " + std::string(text.substr(begin, end - begin)));
+  }
+  return {file, line_and_column(text, begin), "not valid JSON: " + why};
 }
 
 }  // namespace
 
 JsonDocument parse_json(std::string_view text, std::string file) {
   JsonDocument document{std::move(file), std::make_shared<Json>(), {}};
+  ParseWatch watch(document.file);
   try {
-    auto check = std::make_shared<DuplicateKeyCheck>(document.file);
-    *document.root = Json::parse(text.begin(), text.end(),
-                                 [check](int depth, Json::parse_event_t event, const Json& parsed) {
-                                   return (*check)(depth, event, parsed);
-                                 });
+    *document.root = Json::parse(
+        text.begin(), text.end(),
+        [&watch](int depth, Json::parse_event_t event, const Json& parsed) { return watch(depth, event, parsed); });
   } catch (const nlohmann::json::parse_error& error) {
-    const auto [line, column] = line_and_column(text, error.byte);
+    throw syntax_error(document.file, text, error);
+  } catch (const nlohmann::json::exception& error) {  // a number that no double holds
     std::string why = error.what();
-    for (const char* mark : {"while parsing", "last read", ": "}) {
-      const auto at = why.rfind(mark);
-      if (mark == std::string(": ") && at != std::string::npos) why = why.substr(at + 2);
-    }
-    throw InputError(document.file, "line " + std::to_string(line) + ", column " + std::to_string(column),
-                     "not valid JSON: " + why);
-  } catch (const nlohmann::json::exception& error) {
-    throw InputError(document.file, "", std::string("not valid JSON: ") + error.what());
+    why.erase(0, why.find("] ") + 2);
+    throw InputError(document.file, watch.pointer(), why);
   }
   return document;
 }
@@ -141,8 +179,10 @@ std::int64_t JsonNode::integer(std::int64_t lowest, std::int64_t highest) const 
   if (!value_->is_number()) fail("not a number", range);
   const double number = value_->get<double>();
   if (number != std::floor(number)) fail("not a whole number", range);
-  if (!(number >= static_cast<double>(lowest) && number <= static_cast<double>(highest))) fail("out of range", range);
-  return value_->is_number_float() ? static_cast<std::int64_t>(number) : value_->get<std::int64_t>();
+  if (!(std::abs(number) < 0x1p63)) fail("out of range", range);
+  const auto whole = value_->is_number_float() ? static_cast<std::int64_t>(number) : value_->get<std::int64_t>();
+  if (whole < lowest || whole > highest) fail("out of range", range);
+  return whole;
 }
 
 std::size_t JsonNode::one_of(std::initializer_list<std::string_view> accepted) const {
@@ -158,7 +198,8 @@ std::size_t JsonNode::one_of(std::initializer_list<std::string_view> accepted) c
 
 template <class Parse>
 auto JsonNode::quantity(Parse parse, const char* what, const char* example) const {
-  if (value_->is_number()) fail(std::string("a ") + what + " without a unit", std::string("a text such as \"") + example + "\"");
+  if (value_->is_number())
+    fail(std::string("a ") + what + " without a unit", std::string("a text such as \"") + example + "\"");
   if (!value_->is_string()) fail(std::string("not a ") + what, std::string("a text such as \"") + example + "\"");
   try {
     return parse(value_->get<std::string>());
@@ -193,21 +234,31 @@ JsonNode JsonNode::at(std::size_t index) const {
 
 JsonNode JsonNode::member(const std::string& key) const {
   MOESIM_CHECK(value_->is_object() && value_->contains(key), "no JSON member " + key);
-  return JsonNode(*document_, (*value_)[key], pointer_ + "/" + escape(key));
+  return JsonNode(*document_, (*value_)[key], pointer_ + step(key));
 }
 
-void JsonNode::fail(const std::string& problem, const std::string& expected) const {
+std::string JsonNode::source_of(const std::string& pointer) const {
   std::string source = document_->file;
   std::size_t longest = 0;
   for (const auto& [prefix, origin] : document_->origins) {
-    const bool under = pointer_.compare(0, prefix.size(), prefix) == 0 &&
-                       (pointer_.size() == prefix.size() || pointer_[prefix.size()] == '/');
+    const bool under =
+        pointer.starts_with(prefix) && (pointer.size() == prefix.size() || pointer[prefix.size()] == '/');
     if (under && prefix.size() >= longest) {
       source = origin;
       longest = prefix.size();
     }
   }
-  throw InputError(source, pointer_.empty() ? "/" : pointer_, problem + ", got " + shown(*value_), expected);
+  return source;
+}
+
+void JsonNode::fail(const std::string& problem, const std::string& expected) const {
+  const std::string value = shown(*value_);
+  const bool said = value_->is_string() && problem.find(value) != std::string::npos;
+  throw InputError(source_of(pointer_), place(), said ? problem : problem + ", got " + value, expected);
+}
+
+void JsonNode::fail_key(std::string_view key, const std::string& problem) const {
+  throw InputError(source_of(pointer_ + step(key)), place(), problem);
 }
 
 JsonObject::JsonObject(JsonNode node, std::initializer_list<std::string_view> accepted) : node_(std::move(node)) {
@@ -215,14 +266,14 @@ JsonObject::JsonObject(JsonNode node, std::initializer_list<std::string_view> ac
   for (const auto& [key, value] : node_.json().items()) {
     if (std::find(accepted.begin(), accepted.end(), key) != accepted.end()) continue;
     const std::vector<std::string> words(accepted.begin(), accepted.end());
-    node_.member(key).fail("unknown key \"" + key + "\"" + suggestion(key, words));
+    node_.fail_key(key, "unknown key \"" + key + "\"" + suggestion(key, words));
   }
 }
 
 bool JsonObject::has(std::string_view key) const { return node_.json().contains(key); }
 
 JsonNode JsonObject::required(std::string_view key) const {
-  if (!has(key)) node_.fail("missing key \"" + std::string(key) + "\"");
+  if (!has(key)) node_.fail_key(key, "missing key \"" + std::string(key) + "\"");
   return node_.member(std::string(key));
 }
 
@@ -232,15 +283,18 @@ std::optional<JsonNode> JsonObject::optional(std::string_view key) const {
 }
 
 std::optional<std::string> did_you_mean(std::string_view word, const std::vector<std::string>& accepted) {
+  const auto plain = [](char c) {
+    return c == '-' ? '_' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  };
   std::optional<std::string> best;
-  std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
+  std::size_t best_distance = (word.size() + 2) / 3 + 1;
   for (const std::string& candidate : accepted) {  // Levenshtein distance, one row at a time
     std::vector<std::size_t> row(candidate.size() + 1);
     std::iota(row.begin(), row.end(), 0U);
-    for (std::size_t i = 0; i < word.size(); ++i) {
+    for (const char letter : word) {
       std::size_t diagonal = row[0]++;
       for (std::size_t j = 0; j < candidate.size(); ++j) {
-        const std::size_t substituted = diagonal + (word[i] == candidate[j] ? 0 : 1);
+        const std::size_t substituted = diagonal + (plain(letter) == plain(candidate[j]) ? 0 : 1);
         diagonal = row[j + 1];
         row[j + 1] = std::min({substituted, diagonal + 1, row[j] + 1});
       }

@@ -8,12 +8,13 @@
 #include <initializer_list>
 #include <limits>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include <nlohmann/json_fwd.hpp>
 
 #include "base/error.h"
 #include "base/units.h"
@@ -22,7 +23,8 @@ namespace moesim::base {
 
 using Json = nlohmann::ordered_json;
 
-// A parsed file. `origins` records where patched values came from (pointer prefix, source as errors print it).
+// A parsed file. `origins` records where patched values came from (pointer prefix, source as errors print it); the
+// longest prefix counts, of equal ones the last.
 struct JsonDocument {
   std::string file;
   std::shared_ptr<Json> root;
@@ -68,13 +70,17 @@ class JsonNode {
   const JsonDocument& document() const { return *document_; }
   const std::string& pointer() const { return pointer_; }
 
-  // Throws InputError at this place. The problem is followed by "got VALUE".
+  // Throws InputError at this place. The problem is followed by "got VALUE" unless it quotes the text that was got.
   [[noreturn]] void fail(const std::string& problem, const std::string& expected = "") const;
+  // Throws InputError at this object about one of its keys, present or not.
+  [[noreturn]] void fail_key(std::string_view key, const std::string& problem) const;
 
  private:
   JsonNode(const JsonDocument& document, const Json& value, std::string pointer);
   template <class Parse>
   auto quantity(Parse parse, const char* what, const char* example) const;
+  std::string source_of(const std::string& pointer) const;
+  std::string place() const { return pointer_.empty() ? "/" : pointer_; }
 
   const JsonDocument* document_;
   const Json* value_;

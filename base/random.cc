@@ -2,7 +2,6 @@
 
 #include <bit>
 #include <cmath>
-#include <numbers>
 
 #include "base/error.h"
 
@@ -55,8 +54,18 @@ std::uint64_t RandomStream::below(std::uint64_t bound) {
 }
 
 double RandomStream::normal() {
-  const double radius = std::sqrt(-2 * std::log(1 - uniform()));
-  return radius * std::cos(2 * std::numbers::pi * uniform());
+  // Leva's ratio of uniforms ("A fast normal random number generator", ACM TOMS 18, 1992). The value is a plain
+  // quotient; the logarithm only decides a draw at the region's edge (1 in 80), so last-bit differences between
+  // mathematics libraries do not reach the result.
+  while (true) {
+    const double u = 1 - uniform();
+    const double v = 1.7156 * (uniform() - 0.5);
+    const double x = u - 0.449871;
+    const double y = std::abs(v) + 0.386595;
+    const double q = x * x + y * (0.19600 * y - 0.25472 * x);
+    if (q < 0.27597) return v / u;
+    if (q <= 0.27846 && v * v <= -4 * std::log(u) * u * u) return v / u;
+  }
 }
 
 WeightedChoice::WeightedChoice(std::span<const double> weights) {
@@ -65,7 +74,7 @@ WeightedChoice::WeightedChoice(std::span<const double> weights) {
     MOESIM_CHECK(w >= 0 && std::isfinite(w), "a weight must be finite and not negative");
     sum += w;
   }
-  MOESIM_CHECK(sum > 0, "some weight must be above zero");
+  MOESIM_CHECK(sum > 0 && std::isfinite(sum), "some weight must be above zero, and their sum finite");
   const std::size_t n = weights.size();
   std::vector<std::uint64_t> share(n);
   for (std::size_t i = 0; i < n; ++i) {

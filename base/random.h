@@ -15,16 +15,17 @@ class RandomStream {
   RandomStream(std::uint64_t seed, std::string_view name, std::uint64_t index = 0);
 
   std::uint64_t next();
-  double uniform();                            // [0, 1), 53 bits
-  std::uint64_t below(std::uint64_t bound);    // unbiased in [0, bound), bound > 0
-  double normal();                             // mean 0, standard deviation 1
+  double uniform();                          // [0, 1), 53 bits
+  std::uint64_t below(std::uint64_t bound);  // unbiased in [0, bound), bound > 0
+  double normal();                           // mean 0, standard deviation 1
 
  private:
   std::array<std::uint64_t, 4> state_;
 };
 
 // Draws an index with probability proportional to its weight, in O(1) (Walker's alias method). Weights are rounded to
-// 2^-40 of their sum first, so that last-bit differences between mathematics libraries cannot change a draw.
+// 2^-40 of their sum first: a last-bit difference between mathematics libraries is lost in that, or changes one draw in
+// 2^40.
 class WeightedChoice {
  public:
   explicit WeightedChoice(std::span<const double> weights);  // non-negative, not all zero

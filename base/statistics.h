@@ -5,8 +5,8 @@
 
 namespace moesim::base {
 
-double mean(std::span<const double> samples);      // 0 for none
-double maximum(std::span<const double> samples);   // 0 for none
+double mean(std::span<const double> samples);     // 0 for none
+double maximum(std::span<const double> samples);  // 0 for none
 // Largest over mean: 1 is balanced. 1 when all are zero.
 double imbalance(std::span<const double> loads);
 // The p-quantile, p in [0, 1], with linear interpolation between order statistics. Needs at least one sample.

@@ -53,14 +53,16 @@ Bandwidth parse_bandwidth(std::string_view text);
 FlopRate parse_flop_rate(std::string_view text);
 Power parse_power(std::string_view text);
 
-// The shortest of the common units, `digits` significant digits: "121 us", "48.2 GB/s". Round-trips to 17 digits.
+// In the decimal unit that puts one to three digits before the point: "121 us", "48.2 GB/s", "1.00 ms". `digits`
+// significant digits, but whole numbers stay whole; 17 or more: the shortest text that parses to the same value.
 std::string to_string(Bytes value, int digits = 3);
 std::string to_string(Duration value, int digits = 3);
 std::string to_string(Bandwidth value, int digits = 3);
 std::string to_string(FlopRate value, int digits = 3);
 std::string to_string(Power value, int digits = 3);
 
-// A plain number with `digits` significant digits and no exponent for common magnitudes.
+// A plain number with `digits` significant digits (whole numbers stay whole; 17 or more: as few as give the same
+// double) and no exponent for common magnitudes.
 std::string format_number(double value, int digits = 3);
 
 }  // namespace moesim::base

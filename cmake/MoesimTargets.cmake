@@ -5,6 +5,7 @@ target_compile_features(moesim_flags INTERFACE cxx_std_20)
 target_compile_options(moesim_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
   -ffp-contract=off # the same result on every x86-64 machine
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> # GCC 12 warns wrongly of "text" + std::string (GCC bug 105651)
   $<$<BOOL:${MOESIM_WARNINGS_AS_ERRORS}>:-Werror>)
 if(MOESIM_SANITIZE)
   target_compile_options(moesim_flags INTERFACE -fsanitize=${MOESIM_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
