@@ -41,6 +41,7 @@ class StalledError : public base::InternalError {
 [[noreturn]] void throw_stalled(const TaskGraph& graph, const std::vector<bool>& fired, base::Duration at);
 
 std::vector<std::string> engine_names();
+std::string default_engine();  // what a scenario without "engine" runs on
 // Throws InputError for an unknown name.
 std::unique_ptr<Engine> make_engine(std::string_view name, const EngineOptions& options = {});
 

@@ -1,0 +1,200 @@
+#include "sim/scenario.h"
+
+#include <filesystem>
+
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "base/patch.h"
+#include "base/version.h"
+#include "sim/engine/engine.h"
+#include "sim/lowering/communication.h"
+#include "sim/lowering/expert_compute.h"
+#include "sim/step/moe_layer.h"
+#include "workloads/routing_source.h"
+
+namespace moesim::sim {
+namespace {
+
+using base::JsonNode;
+using base::JsonObject;
+
+constexpr std::int64_t kMaxTokensPerGpu = 1 << 20;
+
+// Its errors carry no place: name this one.
+template <class Function>
+auto at(const JsonNode& node, Function function) {
+  try {
+    return function();
+  } catch (const base::InputError& error) {
+    if (!error.place().empty()) throw;
+    node.fail(error.what());
+  }
+}
+
+std::optional<std::string> member_text(const JsonNode& node, const std::string& key) {
+  if (!node.json().is_object() || !node.json().contains(key) || !node.member(key).is_string()) return std::nullopt;
+  return node.member(key).string();
+}
+
+// A trace's path as seen from anywhere, so that a stored scenario still finds it; the hash must not depend on folders.
+void absolute_trace(base::Json& scenario, const std::string& file, bool only_name) {
+  if (!scenario.contains("routing") || !scenario["routing"].is_object() || !scenario["routing"].contains("trace"))
+    return;
+  base::Json& trace = scenario["routing"]["trace"];
+  if (!trace.is_string()) return;
+  const std::filesystem::path path = std::filesystem::path(file).parent_path() / trace.get<std::string>();
+  trace = only_name ? path.filename().string() : std::filesystem::absolute(path).lexically_normal().string();
+}
+
+void read_step(const JsonNode& node, Scenario& scenario) {
+  const JsonObject step(node, {"scope", "layer", "phase", "tokens_per_gpu"});
+  step.required("scope").one_of({"moe_layer"});
+  const JsonNode layer = step.required("layer");
+  scenario.layer = static_cast<std::int32_t>(layer.integer(0, scenario.model.layers - 1));
+  if (scenario.layer < scenario.model.dense_layers) {
+    layer.fail("a dense layer of " + scenario.model.name + ", which has no experts",
+               "a layer from " + std::to_string(scenario.model.dense_layers) + " to " +
+                   std::to_string(scenario.model.layers - 1));
+  }
+  scenario.phase = "decode";
+  if (const auto phase = step.optional("phase")) {
+    phase->one_of({"decode", "prefill"});
+    scenario.phase = phase->string();
+  }
+  scenario.tokens_per_gpu = step.required("tokens_per_gpu").integer(1, kMaxTokensPerGpu);
+}
+
+void read_communication(const JsonNode& node, Scenario& scenario) {
+  const JsonObject communication(node, {"kernel", "dispatch", "combine"});
+  const JsonNode kernel = communication.required("kernel");
+  scenario.kernel = kernel.string();
+  at(kernel, [&] { return lowering::make_communication_kernel(scenario.kernel); });
+  const auto bytes = [&](const char* key, const char* otherwise) {
+    if (const auto given = communication.optional(key)) return workloads::read_bytes_per_token(*given, scenario.model);
+    const auto document = base::parse_json(otherwise, "default");
+    return workloads::read_bytes_per_token(JsonNode(document), scenario.model);
+  };
+  scenario.dispatch_bytes = bytes("dispatch", "\"fp8\"");
+  scenario.combine_bytes = bytes("combine", "\"bf16\"");
+}
+
+void read_engine(const JsonObject& root, Scenario& scenario) {
+  scenario.engine = engine::default_engine();
+  const auto node = root.optional("engine");
+  if (!node) return;
+  const JsonObject section(*node, {"name", "tolerance"});
+  if (const auto name = section.optional("name")) {
+    scenario.engine = name->string();
+    at(*name, [&] { return engine::make_engine(scenario.engine); });
+  }
+  scenario.tolerance = section.get("tolerance", 0.0, [](const JsonNode& n) { return n.number(0, 0.1); });
+  if (scenario.tolerance > 0 && scenario.engine != "fluid")
+    scenario.warnings.push_back("engine.tolerance has no effect: engine \"" + scenario.engine + "\" does not batch");
+}
+
+void warn_of_inputs_without_effect(const JsonObject& root, Scenario& scenario) {
+  const auto warn = [&](const std::string& text) { scenario.warnings.push_back(text); };
+  const JsonNode communication = root.required("communication");
+  const bool silent = scenario.cluster.gpus.size() == 1;
+  for (const char* key : {"dispatch", "combine"}) {
+    if (silent && communication.json().contains(key))
+      warn(std::string("communication.") + key + " has no effect: one GPU sends nothing");
+  }
+  const JsonNode model = root.required("model");
+  for (const char* key : {"weights", "expert_ffn", "shared_experts"}) {
+    if (scenario.profile.ideal && model.json().contains("preset") && model.json().contains(key))
+      warn(std::string("model.") + key + " has no effect: with profile \"ideal\" experts take no time");
+  }
+  const JsonNode routing = root.required("routing");
+  if (member_text(routing, "preset") == "balanced" && root.has("placement"))
+    warn("placement changes little: balanced routing loads every expert alike");
+  if (!routing.json().contains("generate")) return;
+  const auto generator = member_text(routing.member("generate"), "preset");
+  for (const std::string phase : {"decode", "prefill"}) {
+    if (generator && generator->ends_with("-" + phase) && scenario.phase != phase)
+      warn("step.phase is " + scenario.phase + ", but the routing statistics \"" + *generator + "\" are of " + phase);
+  }
+}
+
+}  // namespace
+
+Scenario read_scenario(const base::JsonDocument& document) {
+  const JsonNode node(document);
+  if (member_text(node, "schema") == "moesim.result/1" && node.json().contains("scenario")) {
+    base::JsonDocument inner{document.file, std::make_shared<base::Json>(node.member("scenario").json()), {}};
+    return read_scenario(inner);
+  }
+  const JsonObject root(node, {"schema", "name", "cluster", "model", "routing", "placement", "profile", "step",
+                               "communication", "engine"});
+  root.required("schema").one_of({"moesim.scenario/1"});
+  Scenario scenario;
+  scenario.name = root.get("name", std::filesystem::path(document.file).stem().string(),
+                           [](const JsonNode& n) { return n.string(); });
+  scenario.cluster = topology::read_cluster(root.required("cluster"));
+  scenario.model = workloads::read_model(root.required("model"));
+  const auto profile = root.optional("profile");
+  scenario.profile = at(root.required("cluster"),
+                        [&] { return profile::read_profile(profile ? &*profile : nullptr, scenario.cluster.gpu); });
+  if (!scenario.profile.ideal)
+    at(root.required("model"), [&] { return lowering::tensor_rate(scenario.profile, scenario.model.weights); });
+  read_step(root.required("step"), scenario);
+  read_communication(root.required("communication"), scenario);
+  read_engine(root, scenario);
+
+  const auto ranks = static_cast<std::int32_t>(scenario.cluster.gpus.size());
+  const auto placement = root.optional("placement");
+  scenario.placement = at(root.required("cluster"), [&] {
+    return workloads::read_placement(placement ? &*placement : nullptr, scenario.model.experts, ranks,
+                                     scenario.warnings);
+  });
+  const workloads::Trace trace = workloads::read_routing(
+      root.required("routing"),
+      {&scenario.model, scenario.layer - scenario.model.dense_layers, scenario.tokens_per_gpu, ranks},
+      scenario.warnings);
+  scenario.routing_source = trace.source;
+  scenario.traffic =
+      workloads::layer_traffic(trace.layer(0), scenario.placement, static_cast<std::int32_t>(scenario.tokens_per_gpu));
+  warn_of_inputs_without_effect(root, scenario);
+
+  base::Json text = *document.root;
+  text["name"] = scenario.name;
+  absolute_trace(text, document.file, true);
+  scenario.hash = base::content_hash(text.dump());
+  text = *document.root;
+  text["name"] = scenario.name;
+  absolute_trace(text, document.file, false);
+  scenario.text = text.dump();
+  return scenario;
+}
+
+Scenario load_scenario(const std::string& path, const std::vector<std::string>& sets) {
+  base::JsonDocument document = base::load_json(path);
+  if (member_text(JsonNode(document), "schema") == "moesim.result/1" && document.root->contains("scenario"))
+    *document.root = base::Json((*document.root)["scenario"]);
+  for (const std::string& set : sets) base::apply_set(document, set);
+  return read_scenario(document);
+}
+
+results::Result run(const Scenario& scenario) {
+  const auto kernel = lowering::make_communication_kernel(scenario.kernel);
+  const auto engine = engine::make_engine(scenario.engine, {scenario.tolerance, false});
+  const step::MoeLayer layer{&scenario.cluster,       &scenario.model,       &scenario.profile,
+                             &scenario.traffic,       kernel.get(),          scenario.tokens_per_gpu,
+                             scenario.dispatch_bytes, scenario.combine_bytes};
+  results::Result result = step::simulate_moe_layer(layer, *engine, scenario.tolerance);
+  result.name = scenario.name;
+  result.scope = "one MoE layer of " + scenario.model.name + " (layer " + std::to_string(scenario.layer) + "), " +
+                 scenario.phase + ", " + std::to_string(scenario.tokens_per_gpu) + " tokens per GPU";
+  result.not_modelled = {"one layer only: attention, gate and the other layers are not in it", "memory not checked"};
+  result.warnings = scenario.warnings;
+  result.provenance.version = base::version();
+  result.provenance.scenario_hash = scenario.hash;
+  result.provenance.profile = scenario.profile.name;
+  result.provenance.profile_hash = scenario.profile.hash;
+  result.provenance.routing = scenario.routing_source;
+  result.scenario = scenario.text;
+  return result;
+}
+
+}  // namespace moesim::sim

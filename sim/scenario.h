@@ -1,0 +1,58 @@
+// A scenario: what to simulate, as one JSON document. Each module reads its own section; this file only assembles.
+//
+//   schema         "moesim.scenario/1"
+//   name           for tables; default: the file's name
+//   cluster        topology/cluster.h
+//   model          workloads/model.h
+//   routing        workloads/routing_source.h
+//   placement      workloads/placement.h; default: ceil(experts / GPUs) slots per GPU
+//   profile        calibration/profile/profile.h; default: that of the cluster's GPU
+//   step           {"scope": "moe_layer", "layer": 30, "phase": "decode" | "prefill", "tokens_per_gpu": 128}
+//                  layer counts decoder layers from 0, dense ones included
+//   communication  {"kernel": "ideal", "dispatch": "fp8", "combine": "bf16"}; bytes per token: workloads/model.h
+//   engine         {"name": "fluid" | "simgrid" | "bound", "tolerance": 0}
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "calibration/profile/profile.h"
+#include "results/result.h"
+#include "topology/cluster.h"
+#include "workloads/model.h"
+#include "workloads/placement.h"
+#include "workloads/traffic.h"
+
+namespace moesim::sim {
+
+struct Scenario {
+  std::string name;
+  topology::Cluster cluster;
+  workloads::Model model;
+  profile::Profile profile;
+  workloads::Placement placement;
+  workloads::Traffic traffic;
+  std::string routing_source;
+  std::int32_t layer = 0;
+  std::string phase;
+  std::int64_t tokens_per_gpu = 0;
+  std::string kernel;
+  base::Bytes dispatch_bytes;
+  base::Bytes combine_bytes;
+  std::string engine;
+  double tolerance = 0;
+  std::vector<std::string> warnings;
+  std::string text;  // the document as run, patches applied: it reproduces the result
+  std::string hash;
+};
+
+// Reads a document whose patches are applied. A result file ("moesim.result/1") stands for the scenario inside it.
+// Throws InputError.
+Scenario read_scenario(const base::JsonDocument& document);
+
+// load_json, then each "path=value" of `sets`, then read_scenario.
+Scenario load_scenario(const std::string& path, const std::vector<std::string>& sets);
+
+results::Result run(const Scenario& scenario);
+
+}  // namespace moesim::sim

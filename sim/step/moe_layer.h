@@ -1,0 +1,45 @@
+// One MoE layer on a cluster: dispatch, experts, combine. A receiver starts its experts when its tokens are in; a GPU
+// sends results back when its experts are done; the shared expert runs on a GPU's own tokens while they travel.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "calibration/profile/profile.h"
+#include "results/result.h"
+#include "sim/engine/engine.h"
+#include "sim/lowering/communication.h"
+#include "topology/cluster.h"
+#include "workloads/model.h"
+#include "workloads/traffic.h"
+
+namespace moesim::step {
+
+struct MoeLayer {
+  const topology::Cluster* cluster = nullptr;
+  const workloads::Model* model = nullptr;
+  const profile::Profile* profile = nullptr;
+  const workloads::Traffic* traffic = nullptr;  // of as many ranks as the cluster has GPUs
+  const lowering::CommunicationKernel* kernel = nullptr;
+  std::int64_t tokens_per_gpu = 0;
+  base::Bytes dispatch_bytes;  // per token and receiving GPU
+  base::Bytes combine_bytes;
+};
+
+// The layer as tasks, and where its parts are.
+struct MoeLayerGraph {
+  engine::TaskGraph graph;
+  engine::ExchangeEvents dispatch;
+  engine::ExchangeEvents combine;
+  std::vector<engine::ComputeEvents> experts;         // [GPUs]
+  std::vector<engine::ComputeEvents> shared_experts;  // [GPUs], empty without a shared expert
+  std::vector<lowering::Network::PortResource> ports;
+};
+// `router` must outlive the result.
+MoeLayerGraph lower_moe_layer(const MoeLayer& layer, const topology::Router& router);
+
+// Runs it and fills everything of Result that follows from the layer: times, phases, causes, links, assumptions.
+// The guard rails are checked.
+results::Result simulate_moe_layer(const MoeLayer& layer, const engine::Engine& engine, double tolerance);
+
+}  // namespace moesim::step
