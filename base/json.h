@@ -70,7 +70,7 @@ class JsonNode {
   const JsonDocument& document() const { return *document_; }
   const std::string& pointer() const { return pointer_; }
   // Where the value came from, as errors print it: the file, or the patch that set it.
-  std::string source() const;
+  std::string source() const { return source_of(pointer_); }
 
   // Throws InputError at this place. The problem is followed by "got VALUE" unless it quotes the text that was got.
   [[noreturn]] void fail(const std::string& problem, const std::string& expected = "") const;
