@@ -1,0 +1,29 @@
+// The options that every verb that runs scenarios shares.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sim/scenario.h"
+
+namespace CLI {
+class App;
+}
+
+namespace moesim::cli {
+
+struct ScenarioOptions {
+  std::vector<std::string> sets;
+  std::string engine;
+  double tolerance = -1;
+  long long seed = -1;
+  std::string json;
+
+  void add_to(CLI::App& verb);
+  sim::Scenario load(const std::string& path) const;
+};
+
+// Writes `text` to the file of --json, whole or not at all; nothing without --json.
+void write_json(const std::string& path, const std::string& text);
+
+}  // namespace moesim::cli

@@ -1,0 +1,28 @@
+// What a verb of the command line is. Each is one file with one function of this shape, listed in program.cc.
+#pragma once
+
+#include <functional>
+#include <iosfwd>
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace moesim::cli {
+
+// Where a verb writes, and what it leaves to be done once the command line has been parsed.
+struct Context {
+  std::ostream& out;
+  std::ostream& err;
+  std::function<void()> action;
+};
+
+void add_run(CLI::App& program, Context& context);
+void add_compare(CLI::App& program, Context& context);
+void add_topology(CLI::App& program, Context& context);
+void add_trace(CLI::App& program, Context& context);
+void add_model(CLI::App& program, Context& context);
+
+}  // namespace moesim::cli

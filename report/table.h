@@ -1,0 +1,23 @@
+// Tables of text for a terminal: columns padded to their widest cell.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace moesim::report {
+
+class Table {
+ public:
+  // The first column is aligned left, the others right.
+  explicit Table(std::vector<std::string> header);
+  void add_row(std::vector<std::string> cells);  // as many as the header
+  std::string text() const;                      // every line indented by two blanks, ends in a newline
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+};
+
+// Lines of at most `width` characters, broken at blanks; the second and later lines start with `indent` blanks.
+std::string wrap(const std::string& text, std::size_t indent, std::size_t width = 118);
+
+}  // namespace moesim::report

@@ -1,0 +1,187 @@
+#include "report/text.h"
+
+#include <algorithm>
+#include <set>
+
+#include "report/table.h"
+
+namespace moesim::report {
+namespace {
+
+using results::Binding;
+using results::Comparison;
+using results::Phase;
+using results::Result;
+
+std::string percent(double fraction) { return base::format_number(100 * fraction, fraction < 0.0995 ? 2 : 3) + " %"; }
+
+std::string factor(double value) {
+  const int digits = value >= 0.995 && value < 9.995 ? 3 : value < 99.95 ? 3 : 4;
+  return base::format_number(value, digits) + "x";
+}
+
+std::string rate(double per_second) {
+  const std::string unit = per_second >= 1e6 ? " M" : per_second >= 1e3 ? " k" : " ";
+  const double scale = per_second >= 1e6 ? 1e6 : per_second >= 1e3 ? 1e3 : 1;
+  return base::format_number(per_second / scale, 3) + (unit == " " ? "" : unit);
+}
+
+std::string binding_words(const Binding& binding) {
+  if (binding.what.empty()) return "nothing";
+  if (binding.kind == "latency") return binding.what + " (" + percent(binding.utilisation) + " of the time)";
+  if (binding.kind == "launch") return binding.what + " (" + percent(binding.utilisation) + " of the time)";
+  const bool link = binding.kind != "hbm" && binding.kind != "tensor";
+  return (link ? binding.kind + " link " : "") + binding.what + " (" + percent(binding.utilisation) + " busy)";
+}
+
+std::string why(const Result& result) {
+  const Phase* longest = nullptr;
+  for (const Phase& phase : result.phases)
+    if (longest == nullptr || phase.critical > longest->critical) longest = &phase;
+  std::string text = longest->name + " is the longest part of the critical path (" +
+                     percent(longest->critical / result.total) + "), bound by " + binding_words(longest->binding);
+  if (longest->imbalance >= 1.05) text += "; the busiest GPU has " + factor(longest->imbalance) + " the mean load";
+  return text;
+}
+
+std::string list(const std::string& title, const std::vector<std::string>& items) {
+  if (items.empty()) return "";
+  std::string text = title + "\n";
+  for (const std::string& item : items) text += wrap("  - " + item, 4);
+  return text;
+}
+
+std::string how_sure(const std::vector<std::string>& assumptions) {
+  if (assumptions.empty()) return "";
+  return list(
+      "How sure: nothing here is measured, so there is no error bar; real kernels are slower than these times. "
+      "Assumed:",
+      assumptions);
+}
+
+std::string phase_time(const Result& result, const std::string& name) {
+  for (const Phase& phase : result.phases) {
+    if (phase.name != name) continue;
+    if (phase.critical > base::Duration(0)) return base::to_string(phase.critical);
+    return phase.slowest_rank > base::Duration(0) ? "hidden (" + base::to_string(phase.slowest_rank) + ")" : "0 us";
+  }
+  return "-";
+}
+
+const Phase* find(const Result& result, const std::string& name) {
+  const auto found =
+      std::find_if(result.phases.begin(), result.phases.end(), [&](const Phase& p) { return p.name == name; });
+  return found == result.phases.end() ? nullptr : &*found;
+}
+
+template <class Cell>
+void add_row(Table& table, const Comparison& comparison, const std::string& label, Cell cell) {
+  std::vector<std::string> row{label};
+  for (const Result& result : comparison.results) row.push_back(cell(result));
+  table.add_row(std::move(row));
+}
+
+std::string engine_line(const Result& result) {
+  std::string text = "engine " + result.provenance.engine;
+  if (result.provenance.tolerance > 0)
+    text += " (batched, tolerance " + base::format_number(result.provenance.tolerance) + ")";
+  return text + "; lower bound of any schedule " + base::to_string(result.lower_bound);
+}
+
+// Notes of several results once each, in order of appearance; what not all share says whose it is.
+std::vector<std::string> merged(const Comparison& comparison, std::vector<std::string> Result::*notes) {
+  std::vector<std::string> merged;
+  std::set<std::string> seen;
+  for (const Result& result : comparison.results) {
+    for (const std::string& note : result.*notes) {
+      if (!seen.insert(note).second) continue;
+      std::string owners;
+      bool all = true;
+      for (const Result& other : comparison.results) {
+        const bool has = std::find((other.*notes).begin(), (other.*notes).end(), note) != (other.*notes).end();
+        all = all && has;
+        if (has) owners += (owners.empty() ? "" : ", ") + other.name;
+      }
+      merged.push_back(all ? note : owners + ": " + note);
+    }
+  }
+  return merged;
+}
+
+}  // namespace
+
+std::string text(const Result& result) {
+  std::string out = result.name + ": " + result.scope + ", on " + result.cluster + " (" + std::to_string(result.gpus) +
+                    " GPU" + (result.gpus == 1 ? "" : "s") + ")\n";
+  out += "  takes " + base::to_string(result.total) + ": " + rate(result.tokens_per_s_per_gpu) +
+         " tokens/s/GPU of this layer\n\n";
+  out += wrap("Why: " + why(result) + ".", 5) + "\n";
+
+  Table phases(
+      {"phase", "critical path", "fastest GPU", "mean", "slowest", "sent by all", "busiest GPU", "max/mean load"});
+  for (const Phase& phase : result.phases) {
+    const bool transfer = phase.sent.value() > 0;
+    phases.add_row({phase.name, base::to_string(phase.critical), base::to_string(phase.fastest_rank),
+                    base::to_string(phase.mean_rank), base::to_string(phase.slowest_rank),
+                    transfer ? base::to_string(phase.sent) : "-", transfer ? base::to_string(phase.per_gpu) : "-",
+                    base::format_number(phase.imbalance)});
+  }
+  out += phases.text() + "\nCritical path:\n";
+  for (const results::CriticalStep& step : result.critical_path) {
+    out += wrap("  " + base::to_string(step.start) + " to " + base::to_string(step.end) + "  " + step.what +
+                    ", bound by " + binding_words(step.binding),
+                6);
+  }
+  if (!result.links.empty()) {
+    Table links({"busiest links", "kind", "raw rate", "carried", "busy"});
+    for (std::size_t i = 0; i < std::min<std::size_t>(5, result.links.size()); ++i) {
+      const results::LinkUse& link = result.links[i];
+      links.add_row(
+          {link.name, link.kind, base::to_string(link.raw), base::to_string(link.bytes), percent(link.utilisation)});
+    }
+    out += "\n" + links.text();
+  }
+  out += "\n" + how_sure(result.assumptions);
+  out += list("Not in it:", result.not_modelled);
+  out += list("Warnings:", result.warnings);
+  out += "Run by " + engine_line(result) + "; routing: " + result.provenance.routing + "\n";
+  return out;
+}
+
+std::string text(const Comparison& comparison) {
+  const Result& base = comparison.results[comparison.baseline];
+  std::string out = wrap("Speedup in tokens/s/GPU of " + base.scope + ", against " + base.name + ":", 2) + "\n";
+  std::vector<std::string> header{""};
+  for (const Result& result : comparison.results) header.push_back(result.name);
+  Table table(std::move(header));
+  std::size_t column = 0;
+  add_row(table, comparison, "speedup", [&](const Result&) { return factor(comparison.speedup[column++]); });
+  add_row(table, comparison, "tokens/s/GPU of the layer", [](const Result& r) { return rate(r.tokens_per_s_per_gpu); });
+  add_row(table, comparison, "GPUs (= EP degree)", [](const Result& r) { return std::to_string(r.gpus); });
+  add_row(table, comparison, "time of the layer", [](const Result& r) { return base::to_string(r.total); });
+  for (const Phase& phase : base.phases)
+    add_row(table, comparison, "  " + phase.name, [&](const Result& r) { return phase_time(r, phase.name); });
+  for (const char* name : {"dispatch", "combine"}) {
+    add_row(table, comparison, std::string("busiest GPU in ") + name, [&](const Result& r) {
+      const Phase* phase = find(r, name);
+      return phase != nullptr && phase->sent.value() > 0 ? base::to_string(phase->per_gpu) : "-";
+    });
+  }
+  add_row(table, comparison, "expert load, max/mean GPU", [](const Result& r) {
+    const Phase* phase = find(r, "experts");
+    return phase != nullptr ? base::format_number(phase->imbalance) : "-";
+  });
+  add_row(table, comparison, "what binds",
+          [](const Result& r) { return r.binding.kind.empty() ? "-" : r.binding.kind; });
+  add_row(table, comparison, "its utilisation", [](const Result& r) { return percent(r.binding.utilisation); });
+  out += table.text() + "\nWhy:\n";
+  for (const Result& result : comparison.results) out += wrap("  " + result.name + ": " + why(result) + ".", 4);
+  out += "\n" + how_sure(merged(comparison, &Result::assumptions));
+  out += list("Not in it:", merged(comparison, &Result::not_modelled));
+  std::vector<std::string> warnings = comparison.warnings;
+  for (std::string& warning : merged(comparison, &Result::warnings)) warnings.push_back(std::move(warning));
+  out += list("Warnings:", warnings);
+  return out;
+}
+
+}  // namespace moesim::report
