@@ -167,8 +167,8 @@ double JsonNode::number(double lowest, double highest) const {
   const double number = value_->get<double>();
   if (!std::isfinite(number) || number < lowest || number > highest) {
     std::string range = "a finite number";
-    if (lowest > std::numeric_limits<double>::lowest()) range += " of at least " + format_number(lowest, 6);
-    if (highest < std::numeric_limits<double>::max()) range += " and at most " + format_number(highest, 6);
+    if (lowest > std::numeric_limits<double>::lowest()) range += " of at least " + format_number(lowest, 17);
+    if (highest < std::numeric_limits<double>::max()) range += " and at most " + format_number(highest, 17);
     fail("out of range", range);
   }
   return number;
