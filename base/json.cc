@@ -239,14 +239,10 @@ JsonNode JsonNode::member(const std::string& key) const {
 
 std::string JsonNode::source_of(const std::string& pointer) const {
   std::string source = document_->file;
-  std::size_t longest = 0;
   for (const auto& [prefix, origin] : document_->origins) {
     const bool under =
         pointer.starts_with(prefix) && (pointer.size() == prefix.size() || pointer[prefix.size()] == '/');
-    if (under && prefix.size() >= longest) {
-      source = origin;
-      longest = prefix.size();
-    }
+    if (under) source = origin;
   }
   return source;
 }

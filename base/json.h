@@ -23,8 +23,8 @@ namespace moesim::base {
 
 using Json = nlohmann::ordered_json;
 
-// A parsed file. `origins` records where patched values came from (pointer prefix, source as errors print it); the
-// longest prefix counts, of equal ones the last.
+// A parsed file. `origins` records where patched values came from (pointer prefix, source as errors print it); of
+// several prefixes of one place the last counts.
 struct JsonDocument {
   std::string file;
   std::shared_ptr<Json> root;
