@@ -1,0 +1,109 @@
+#include "cli/program.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <sstream>
+
+#include "base/file.h"
+#include "base/json.h"
+
+namespace moesim::cli {
+namespace {
+
+struct Run {
+  int code;
+  std::string out;
+  std::string err;
+};
+
+Run moesim(const std::vector<std::string>& arguments) {
+  std::ostringstream out, err;
+  const int code = run_program(arguments, out, err);
+  return {code, out.str(), err.str()};
+}
+
+}  // namespace
+
+TEST_CASE("every verb explains itself with an example") {
+  const std::vector<std::vector<std::string>> verbs = {
+      {},        {"run"},   {"compare"},         {"topology"},         {"topology", "list"}, {"topology", "show"},
+      {"topology", "check"}, {"trace"}, {"trace", "import"}, {"model"}, {"model", "list"}, {"model", "show"}};
+  for (std::vector<std::string> verb : verbs) {
+    verb.push_back("--help");
+    const Run help = moesim(verb);
+    CHECK(help.code == 0);
+    CHECK(help.out.find("Example: moesim") != std::string::npos);
+  }
+}
+
+TEST_CASE("no verb, an unknown verb and an unknown option are bad input") {
+  CHECK(moesim({}).code == 2);
+  CHECK(moesim({"runn"}).code == 2);
+  CHECK(moesim({"run", "--fast", "x.json"}).code == 2);
+}
+
+TEST_CASE("run says first how long it takes, then why, then how sure") {
+  const Run run = moesim({"run", "examples/01-minimal.json"});
+  CHECK(run.code == 0);
+  CHECK(run.err.empty());
+  const auto takes = run.out.find("takes "), why = run.out.find("Why: "), sure = run.out.find("How sure: ");
+  CHECK(takes < why);
+  CHECK(why < sure);
+  CHECK(sure < run.out.size());
+  CHECK(run.out.find("memory not checked") != std::string::npos);
+}
+
+TEST_CASE("compare names what the speedup is of, and its baseline counts as 1") {
+  const Run run = moesim({"compare", "examples/11-hgx-h100.json", "examples/13-gb200-nvl72.json", "--baseline",
+                          "GB200 NVL72", "--threads", "2"});
+  CHECK(run.code == 0);
+  CHECK(run.out.find("Speedup in tokens/s/GPU of one MoE layer of deepseek-v3") == 0);
+  CHECK(run.out.find("against GB200 NVL72") != std::string::npos);
+  CHECK(run.out.find("1.00x") != std::string::npos);
+}
+
+TEST_CASE("compare gives the same output for any number of threads") {
+  const auto with = [](const char* threads) {
+    return moesim({"compare", "examples/10-pcie-box.json", "examples/11-hgx-h100.json", "examples/13-gb200-nvl72.json",
+                   "--threads", threads});
+  };
+  const Run one = with("1");
+  CHECK(one.code == 0);
+  CHECK(with("3").out == one.out);
+}
+
+TEST_CASE("what topology show prints as JSON reads back to the same") {
+  const std::string path = std::filesystem::temp_directory_path() / "moesim-program-test-topology.json";
+  for (const char* preset : {"gb200_nvl72", "hgx_h100", "hgx_h200", "pcie_rtx_pro_6000_8"}) {
+    CAPTURE(preset);
+    const Run first = moesim({"topology", "show", preset, "--json"});
+    CHECK(first.code == 0);
+    base::write_file(path, first.out);
+    const Run again = moesim({"topology", "show", path, "--json"});
+    CHECK(again.err.empty());
+    CHECK(again.out == first.out);
+    CHECK(moesim({"topology", "check", path}).code == 0);
+  }
+  std::filesystem::remove(path);
+}
+
+TEST_CASE("the lists name what can be shown") {
+  for (const char* what : {"topology", "model"}) {
+    const Run list = moesim({what, "list"});
+    CHECK(list.code == 0);
+    std::istringstream lines(list.out);
+    std::string name, rest;
+    int count = 0;
+    while (lines >> name && std::getline(lines, rest)) {
+      CAPTURE(name);
+      CHECK(moesim({what, "show", name}).code == 0);
+      CHECK(moesim({what, "show", name, "--sources"}).code == 0);
+      ++count;
+    }
+    CHECK(count >= 2);
+  }
+}
+
+}  // namespace moesim::cli

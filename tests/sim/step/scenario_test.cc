@@ -1,0 +1,68 @@
+#include "sim/scenario.h"
+
+#include <doctest/doctest.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "tests/reference_data.h"
+#include "workloads/npy.h"
+#include "workloads/trace_file.h"
+
+namespace moesim::sim {
+
+TEST_CASE("a result repeats itself: same hash, same times") {
+  const auto first = run(load_scenario("examples/11-hgx-h100.json", {"step.tokens_per_gpu=32"}));
+  const std::string path = std::filesystem::temp_directory_path() / "moesim-scenario-test-result.json";
+  base::write_file(path, results::to_json(first).dump());
+  const auto again = run(load_scenario(path, {}));
+  std::remove(path.c_str());
+  CHECK(again.total == first.total);
+  CHECK(again.name == first.name);
+  CHECK(again.provenance.scenario_hash == first.provenance.scenario_hash);
+  CHECK(results::to_json(again) == results::to_json(first));
+}
+
+TEST_CASE("another seed gives other routing, the same seed the same") {
+  const auto total = [](const char* seed) {
+    return run(load_scenario("examples/11-hgx-h100.json", {std::string("routing.generate.seed=") + seed})).total;
+  };
+  CHECK(total("1") == total("1"));
+  CHECK(total("1") != total("2"));
+}
+
+TEST_CASE("inputs without effect are warned of") {
+  const auto warnings = [](const std::vector<std::string>& sets) {
+    return load_scenario("examples/11-hgx-h100.json", sets).warnings.size();
+  };
+  CHECK(warnings({}) == 0);
+  CHECK(warnings({"step.phase=prefill"}) == 1);
+  CHECK(warnings({"profile.preset=ideal", "model.expert_ffn=4096"}) == 1);
+}
+
+TEST_CASE("the recorded Qwen3 trace imports to .npy and runs on every demo cluster") {
+  const auto jsonl = tests::reference_data("traces/soryxie-vllm-qwen3-30b-a3b/token_distri_8.jsonl");
+  if (!jsonl) return;
+  const workloads::Trace trace = workloads::read_trace_file(*jsonl);
+  CHECK(trace.layers == 48);
+  CHECK(trace.top_k == 8);
+  const std::string npy = std::filesystem::temp_directory_path() / "moesim-scenario-test-trace.npy";
+  workloads::write_npy(trace, npy);
+  for (const char* example : {"examples/10-pcie-box.json", "examples/11-hgx-h100.json",
+                              "examples/12-hgx-h200-9-nodes.json", "examples/13-gb200-nvl72.json"}) {
+    CAPTURE(example);
+    const std::vector<std::string> sets = {"model={\"preset\": \"qwen3-30b-a3b\"}", "step.layer=24",
+                                           "step.tokens_per_gpu=28"};
+    std::vector<std::string> from_npy = sets, from_jsonl = sets;
+    from_npy.push_back("routing={\"trace\": \"" + npy + "\"}");
+    from_jsonl.push_back("routing={\"trace\": \"" + std::filesystem::absolute(*jsonl).string() + "\"}");
+    const auto result = run(load_scenario(example, from_npy));
+    CHECK(result.total > base::Duration(0));
+    CHECK(run(load_scenario(example, from_jsonl)).total == result.total);
+  }
+  std::remove(npy.c_str());
+}
+
+}  // namespace moesim::sim
