@@ -14,8 +14,8 @@ struct Placement {
   std::vector<std::int32_t> slot_expert;  // [slots]
   std::vector<std::int32_t> slot_rank;    // [slots], not decreasing
   // Replicas of each expert: slots[first[e] ... first[e + 1]) are its slots. Token t uses replica t mod count.
-  std::vector<std::int32_t> first;        // [experts + 1]
-  std::vector<std::int32_t> slots;        // [slots]
+  std::vector<std::int32_t> first;  // [experts + 1]
+  std::vector<std::int32_t> slots;  // [slots]
 
   std::int32_t num_slots() const { return static_cast<std::int32_t>(slot_expert.size()); }
 };

@@ -1,6 +1,8 @@
 // The "routing" section of a scenario: a recorded trace, balanced, or generated.
 #pragma once
 
+#include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -19,11 +21,30 @@ struct RoutingRequest {
 };
 
 // Forms:
-//   {"preset": "balanced"}                                    deterministic, every expert alike, no self-traffic
+//   {"preset": "balanced"}                                    deterministic, see workloads/balanced.h
 //   {"generate": {"preset": "deepseek-v3-decode", "seed": 1, <overridden parameters>}}
-//   {"trace": "file.npy" | "file.jsonl", "layers": 48}        a path relative to the scenario's folder
-// Returns a one-layer trace with exactly tokens_per_rank * ranks tokens. A trace with fewer tokens is an InputError that
-// names the largest tokens_per_gpu that would do.
+//   {"trace": "file.npy" | "file.jsonl", "layers": 48, "pass": "largest"}
+//       a path relative to the scenario's folder; "layers" as in workloads/trace_file.h; "pass" takes the tokens of one
+//       forward pass (its number, or "largest"), else all passes follow each other
+// Reads a trace file once; each layer can then be had for any number of ranks and tokens. Throws InputError for a trace
+// whose layers, top_k or expert ids are not the model's.
+class RoutingSource {
+ public:
+  // The document of `node` must outlive it.
+  RoutingSource(const base::JsonNode& node, const Model& model, std::vector<std::string>& warnings);
+  ~RoutingSource();
+  RoutingSource(RoutingSource&&) noexcept;
+
+  // A one-layer trace of tokens_per_rank * ranks tokens: of a recording its first ones. A recording with fewer is an
+  // InputError that names the largest tokens_per_gpu that would do. `source` holds the content hash or all parameters.
+  Trace layer(std::int32_t moe_layer, std::int64_t tokens_per_rank, std::int32_t ranks) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// The same for one layer.
 Trace read_routing(const base::JsonNode& node, const RoutingRequest& request, std::vector<std::string>& warnings);
 
 }  // namespace moesim::workloads

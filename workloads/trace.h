@@ -21,16 +21,34 @@ struct LayerRouting {
 
 struct Trace {
   std::int64_t tokens = 0;
-  std::int32_t layers = 0;   // MoE layers only
+  std::int32_t layers = 0;  // MoE layers only
   std::int32_t top_k = 0;
-  std::int32_t experts = 0;  // 0 where the source does not say; ids are below it otherwise
-  std::string source;        // file or generator, for results
-  std::vector<std::uint16_t> ids;  // [layers][tokens][top_k]
+  std::int32_t experts = 0;          // 0 where the source does not say; ids are below it otherwise
+  std::int64_t padding_dropped = 0;  // tokens that were padding (-1 throughout) and were left out
+  std::string source;                // file or generator with a hash or seed, for results
+  // Forward passes, joined along tokens: pass p holds tokens [passes[p], passes[p + 1]).
+  std::vector<std::int64_t> passes;  // [passes + 1]; {0, tokens} where the source has but one
+  std::vector<std::uint16_t> ids;    // [layers][tokens][top_k]
 
   LayerRouting layer(std::int32_t moe_layer) const {
     const auto size = static_cast<std::size_t>(tokens * top_k);
     return {std::span(ids).subspan(static_cast<std::size_t>(moe_layer) * size, size), top_k};
   }
+  std::size_t num_passes() const { return passes.empty() ? 0 : passes.size() - 1; }
 };
+
+// The pass with the most tokens (the first of several).
+std::size_t largest_pass(const Trace& trace);
+// A trace of the tokens of one pass.
+Trace one_pass(const Trace& trace, std::size_t pass);
+
+// Stands for an id of -1 in `ids` until finish_trace has dropped it, so ids end at 65534.
+inline constexpr std::uint16_t kPaddingId = 0xffff;
+inline constexpr std::int64_t kMaxExpertId = 0xfffe;
+
+// For readers: leaves out tokens that are padding in every layer (counted in padding_dropped) and sets `passes` to one
+// pass where it is empty. Throws InputError naming token and layer for a token that is padding only in part or chose an
+// expert twice, and for a trace without tokens. `file` names the source in errors.
+void finish_trace(Trace& trace, const std::string& file);
 
 }  // namespace moesim::workloads

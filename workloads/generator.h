@@ -1,0 +1,52 @@
+// Seeded synthetic routing with few parameters of physical meaning.
+//
+// In every layer an expert's popularity is a shifted Zipf law of its rank in a random order, times a log-normal factor
+// shared by each cluster of neighbouring experts (hot experts sit together more often than chance would have it, which
+// is what loads a rank that holds neighbours):
+//
+//   popularity(e) ~ (rank(e) + shift)^-exponent * exp(spread * N(0, 1)[e / cluster_experts]),   rank = 0, 1, ...
+//
+// A token keeps each expert of the token before it with a probability that depends on the layer's depth, then draws the
+// others by popularity without replacement. Group-limited models (top_groups < groups): the first top_groups groups
+// that a token meets in its draws are its groups, and draws from others are refused.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "workloads/model.h"
+#include "workloads/trace.h"
+
+namespace moesim::workloads {
+
+struct GeneratorParameters {
+  std::string name;  // of the preset, "custom" without
+  std::uint64_t seed = 0;
+  double zipf_exponent = 0;
+  double zipf_shift = 1;             // > 0
+  std::int32_t cluster_experts = 1;  // neighbouring experts that share a factor
+  double cluster_spread = 0;         // standard deviation of its logarithm
+  // Probability of keeping an expert of the token before: at the first MoE layer, mid-depth and the last. Linear over
+  // the first and the last eighth of the layers, flat between. 0 for batches whose neighbours are different requests.
+  double kept_first = 0;
+  double kept_middle = 0;
+  double kept_last = 0;
+};
+
+// {"preset": "deepseek-v3-decode", "seed": 1, <any parameter>}: without preset all parameters are given; seed is
+// required. Warns where a preset was calibrated for another number of experts or top_k than the model's.
+GeneratorParameters read_generator(const base::JsonNode& node, const Model& model, std::vector<std::string>& warnings);
+// The JSON that read_generator reads back, without preset.
+base::Json to_json(const GeneratorParameters& parameters);
+std::vector<std::string> generator_presets();
+std::string_view generator_preset_text(std::string_view name);
+
+// Ids [tokens][top_k] of one layer; depends on no other layer, and the first tokens not on how many follow.
+std::vector<std::uint16_t> generate_layer(const GeneratorParameters& parameters, const Model& model,
+                                          std::int32_t moe_layer, std::int64_t tokens);
+// All MoE layers.
+Trace generate_trace(const GeneratorParameters& parameters, const Model& model, std::int64_t tokens);
+
+}  // namespace moesim::workloads

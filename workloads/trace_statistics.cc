@@ -1,0 +1,126 @@
+#include "workloads/trace_statistics.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <numeric>
+
+#include "base/error.h"
+#include "base/statistics.h"
+
+namespace moesim::workloads {
+namespace {
+
+double zipf_exponent(const std::vector<double>& falling_loads) {
+  const std::size_t count = std::min<std::size_t>(200, falling_loads.size());
+  const std::span<const double> loads = std::span(falling_loads).first(count);
+  if (count < 2 || loads[1] <= 0) return 0;
+  std::vector<double> ranks(count);
+  std::iota(ranks.begin(), ranks.end(), 1.0);
+  return -base::log_log_slope(ranks, loads);
+}
+
+double adjacent_share(const LayerRouting& routing, std::int32_t experts) {
+  const std::int64_t tokens = routing.tokens();
+  if (tokens < 2) return 0;
+  std::vector<std::int64_t> last(static_cast<std::size_t>(experts), -2);
+  std::int64_t shared = 0;
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    for (const std::uint16_t e : routing.slice(t, 1).experts) {
+      if (last[e] == t - 1) ++shared;
+      last[e] = t;
+    }
+  }
+  return static_cast<double>(shared) / static_cast<double>((tokens - 1) * routing.top_k);
+}
+
+void check_ranks(std::int32_t experts, std::int32_t ranks) {
+  MOESIM_CHECK(ranks > 0 && experts % ranks == 0, "ranks that divide the experts");
+}
+
+}  // namespace
+
+std::vector<std::int64_t> expert_loads(const LayerRouting& routing, std::int32_t experts) {
+  std::vector<std::int64_t> loads(static_cast<std::size_t>(experts), 0);
+  for (const std::uint16_t e : routing.experts) ++loads.at(e);
+  return loads;
+}
+
+LayerStatistics layer_statistics(const LayerRouting& routing, std::int32_t experts) {
+  const std::vector<std::int64_t> counts = expert_loads(routing, experts);
+  std::vector<double> loads(counts.begin(), counts.end());
+  std::sort(loads.begin(), loads.end(), std::greater<>());
+  LayerStatistics statistics;
+  statistics.max_over_mean = base::imbalance(loads);
+  statistics.zipf_exponent = zipf_exponent(loads);
+  const auto tenth = static_cast<std::ptrdiff_t>(std::lround(experts / 10.0));
+  const double total = std::accumulate(loads.begin(), loads.end(), 0.0);
+  if (total > 0) statistics.top_tenth_share = std::accumulate(loads.begin(), loads.begin() + tenth, 0.0) / total;
+  statistics.adjacent_share = adjacent_share(routing, experts);
+  return statistics;
+}
+
+std::vector<LayerStatistics> trace_statistics(const Trace& trace, std::int32_t experts) {
+  std::vector<LayerStatistics> layers;
+  for (std::int32_t layer = 0; layer < trace.layers; ++layer)
+    layers.push_back(layer_statistics(trace.layer(layer), experts));
+  return layers;
+}
+
+LayerStatistics mean_statistics(const std::vector<LayerStatistics>& layers) {
+  LayerStatistics mean;
+  if (layers.empty()) return mean;
+  for (double LayerStatistics::*member : {&LayerStatistics::max_over_mean, &LayerStatistics::zipf_exponent,
+                                          &LayerStatistics::top_tenth_share, &LayerStatistics::adjacent_share}) {
+    double sum = 0;
+    for (const LayerStatistics& layer : layers) sum += layer.*member;
+    mean.*member = sum / static_cast<double>(layers.size());
+  }
+  return mean;
+}
+
+double rank_imbalance(const LayerRouting& routing, std::int32_t experts, std::int32_t ranks) {
+  check_ranks(experts, ranks);
+  const std::vector<std::int64_t> loads = expert_loads(routing, experts);
+  std::vector<double> rank_loads(static_cast<std::size_t>(ranks), 0);
+  const auto each = static_cast<std::size_t>(experts / ranks);
+  for (std::size_t e = 0; e < loads.size(); ++e) rank_loads[e / each] += static_cast<double>(loads[e]);
+  return base::imbalance(rank_loads);
+}
+
+ImbalanceSummary rank_imbalance(const Trace& trace, std::int32_t experts, std::int32_t ranks) {
+  std::vector<double> layers;
+  for (std::int32_t layer = 0; layer < trace.layers; ++layer)
+    layers.push_back(rank_imbalance(trace.layer(layer), experts, ranks));
+  return {base::mean(layers), base::maximum(layers)};
+}
+
+double fan_out(const LayerRouting& routing, std::int32_t experts, std::int32_t ranks) {
+  check_ranks(experts, ranks);
+  const std::int32_t each = experts / ranks;
+  std::vector<std::int64_t> last(static_cast<std::size_t>(ranks), -1);
+  std::int64_t distinct = 0;
+  for (std::int64_t t = 0; t < routing.tokens(); ++t) {
+    for (const std::uint16_t e : routing.slice(t, 1).experts) {
+      std::int64_t& rank = last.at(static_cast<std::size_t>(e / each));
+      distinct += rank != t ? 1 : 0;
+      rank = t;
+    }
+  }
+  return routing.tokens() > 0 ? static_cast<double>(distinct) / static_cast<double>(routing.tokens()) : 0;
+}
+
+double uniform_fan_out(std::int32_t experts, std::int32_t top_k, std::int32_t ranks) {
+  check_ranks(experts, ranks);
+  double none = 1;  // that a given rank gets none of the k draws
+  for (std::int32_t i = 0; i < top_k; ++i)
+    none *= std::max(0.0, static_cast<double>(experts - experts / ranks - i)) / (experts - i);
+  return ranks * (1 - none);
+}
+
+std::int32_t experts_seen(const Trace& trace) {
+  const auto largest = std::max_element(trace.ids.begin(), trace.ids.end());
+  return largest == trace.ids.end() ? 0 : *largest + 1;
+}
+
+}  // namespace moesim::workloads

@@ -1,0 +1,44 @@
+// What a trace is like: skew, imbalance, locality, fan-out.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "workloads/trace.h"
+
+namespace moesim::workloads {
+
+// Of one layer, over all tokens given. The load of an expert is the number of tokens that chose it.
+struct LayerStatistics {
+  double max_over_mean = 1;    // most loaded expert over the mean of all experts
+  double zipf_exponent = 0;    // minus the slope of log(load) over log(rank), experts in falling order of load, ranks 1
+                               // to min(200, experts), unloaded experts left out; 0 with fewer than two loaded experts
+  double top_tenth_share = 0;  // share of the selections that the round(experts / 10) most loaded experts carry
+  double adjacent_share = 0;   // mean over adjacent tokens of the share of experts that the second has of the first
+};
+LayerStatistics layer_statistics(const LayerRouting& routing, std::int32_t experts);
+// Every layer of a trace. `experts` must exceed every id.
+std::vector<LayerStatistics> trace_statistics(const Trace& trace, std::int32_t experts);
+// The mean over layers of each number.
+LayerStatistics mean_statistics(const std::vector<LayerStatistics>& layers);
+
+std::vector<std::int64_t> expert_loads(const LayerRouting& routing, std::int32_t experts);
+// Most loaded rank over the mean, expert e on rank floor(e * ranks / experts) (contiguous, no replicas; ranks divide
+// experts).
+double rank_imbalance(const LayerRouting& routing, std::int32_t experts, std::int32_t ranks);
+// Of all layers.
+struct ImbalanceSummary {
+  double mean = 1;
+  double worst = 1;
+};
+ImbalanceSummary rank_imbalance(const Trace& trace, std::int32_t experts, std::int32_t ranks);
+
+// Mean number of distinct ranks that hold a token's experts, same placement.
+double fan_out(const LayerRouting& routing, std::int32_t experts, std::int32_t ranks);
+// The same for uniform routing without group limits: R (1 - C(E - E/R, k) / C(E, k)).
+double uniform_fan_out(std::int32_t experts, std::int32_t top_k, std::int32_t ranks);
+
+// One more than the largest id: the least number of experts the trace may have.
+std::int32_t experts_seen(const Trace& trace);
+
+}  // namespace moesim::workloads

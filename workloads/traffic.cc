@@ -1,0 +1,110 @@
+#include "workloads/traffic.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+
+namespace moesim::workloads {
+namespace {
+
+// Where a token finds an expert: slots[first ... first + count), of which it uses the (token mod count)-th.
+struct Replicas {
+  std::int32_t first = 0;
+  std::int32_t count = 0;
+};
+
+// The loop over selections. `arrive(token, rank)` is called for each, tokens in order.
+class Walk {
+ public:
+  Walk(const LayerRouting& routing, const Placement& placement, std::int32_t tokens_per_rank)
+      : routing_(routing), placement_(placement), tokens_per_rank_(tokens_per_rank) {
+    MOESIM_CHECK(routing.tokens() == std::int64_t{tokens_per_rank} * placement.ranks, "tokens_per_rank for every rank");
+    MOESIM_CHECK(routing.tokens() < std::int64_t{1} << 31, "tokens are counted in 32 bits");
+    MOESIM_CHECK(routing.experts.empty() ||
+                     *std::max_element(routing.experts.begin(), routing.experts.end()) < placement.experts,
+                 "an expert id beyond the placement's experts");
+    replicas_.resize(static_cast<std::size_t>(placement.experts));
+    for (std::size_t e = 0; e < replicas_.size(); ++e)
+      replicas_[e] = {placement.first[e], placement.first[e + 1] - placement.first[e]};
+    load.slot_tokens.assign(static_cast<std::size_t>(placement.num_slots()), 0);
+  }
+
+  template <class Arrive>
+  void source(std::int32_t rank, Arrive arrive) {
+    const std::int32_t begin = rank * tokens_per_rank_;
+    const std::uint16_t* id = routing_.experts.data() + std::int64_t{begin} * routing_.top_k;
+    for (std::int32_t token = begin; token < begin + tokens_per_rank_; ++token) {
+      for (const std::uint16_t* end = id + routing_.top_k; id != end; ++id) {
+        const Replicas& replicas = replicas_[*id];
+        const std::int32_t which = replicas.count == 1 ? 0 : token % replicas.count;
+        const auto slot = static_cast<std::size_t>(placement_.slots[static_cast<std::size_t>(replicas.first + which)]);
+        ++load.slot_tokens[slot];
+        arrive(token, placement_.slot_rank[slot]);
+      }
+    }
+  }
+
+  void sum_ranks() {
+    load.rank_selections.assign(static_cast<std::size_t>(placement_.ranks), 0);
+    load.rank_slots_hit.assign(static_cast<std::size_t>(placement_.ranks), 0);
+    for (std::size_t slot = 0; slot < load.slot_tokens.size(); ++slot) {
+      const auto rank = static_cast<std::size_t>(placement_.slot_rank[slot]);
+      load.rank_selections[rank] += load.slot_tokens[slot];
+      load.rank_slots_hit[rank] += load.slot_tokens[slot] > 0 ? 1 : 0;
+    }
+  }
+
+  SlotLoad load;
+
+ private:
+  const LayerRouting& routing_;
+  const Placement& placement_;
+  const std::int32_t tokens_per_rank_;
+  std::vector<Replicas> replicas_;  // [experts]
+};
+
+}  // namespace
+
+Traffic layer_traffic(const LayerRouting& routing, const Placement& placement, std::int32_t tokens_per_rank) {
+  const auto ranks = static_cast<std::size_t>(placement.ranks);
+  Walk walk(routing, placement, tokens_per_rank);
+  Traffic traffic;
+  traffic.ranks = placement.ranks;
+  traffic.tokens.assign(ranks * ranks, 0);
+  std::vector<std::int32_t> last_token(ranks, -1);  // the last token that went there: a token is counted once per rank
+  for (std::int32_t source = 0; source < placement.ranks; ++source) {
+    std::int32_t* row = traffic.tokens.data() + static_cast<std::size_t>(source) * ranks;
+    walk.source(source, [row, last = last_token.data()](std::int32_t token, std::int32_t rank) {
+      row[rank] += last[rank] != token ? 1 : 0;
+      last[rank] = token;
+    });
+  }
+  walk.sum_ranks();
+  static_cast<SlotLoad&>(traffic) = std::move(walk.load);
+  return traffic;
+}
+
+SlotLoad for_each_traffic_row(const LayerRouting& routing, const Placement& placement, std::int32_t tokens_per_rank,
+                              const std::function<void(std::int32_t, std::span<const TrafficCell>)>& row) {
+  const auto ranks = static_cast<std::size_t>(placement.ranks);
+  Walk walk(routing, placement, tokens_per_rank);
+  std::vector<std::int32_t> last_token(ranks, -1), count(ranks, 0);
+  std::vector<TrafficCell> cells;
+  for (std::int32_t source = 0; source < placement.ranks; ++source) {
+    cells.clear();
+    walk.source(source, [&](std::int32_t token, std::int32_t rank) {
+      const auto r = static_cast<std::size_t>(rank);
+      if (last_token[r] == token) return;
+      last_token[r] = token;
+      if (count[r]++ == 0) cells.push_back({rank, 0});
+    });
+    std::sort(cells.begin(), cells.end(), [](const auto& a, const auto& b) { return a.receiver < b.receiver; });
+    for (TrafficCell& cell : cells) cell.tokens = std::exchange(count[static_cast<std::size_t>(cell.receiver)], 0);
+    row(source, cells);
+  }
+  walk.sum_ranks();
+  return std::move(walk.load);
+}
+
+}  // namespace moesim::workloads
