@@ -1,11 +1,12 @@
 // The cluster as a graph: devices joined by full-duplex links. Raw rates only: protocol efficiency belongs to profiles.
 #pragma once
 
-#include <boost/graph/adjacency_list.hpp>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <boost/graph/adjacency_list.hpp>
 
 #include "base/ids.h"
 #include "base/units.h"
@@ -18,24 +19,26 @@ using LinkId = base::Id<struct LinkTag>;
 enum class DeviceKind : std::uint8_t { Gpu, NvSwitch, PcieSwitch, Cpu, Nic, Switch };
 enum class LinkKind : std::uint8_t { NvLink, Pcie, CpuInterconnect, C2c, Network };
 
+inline constexpr std::size_t kLinkKindCount = 5;
+
 std::string_view to_string(DeviceKind kind);  // "gpu", "nvswitch", "pcie_switch", "cpu", "nic", "switch"
 std::string_view to_string(LinkKind kind);    // "nvlink", "pcie", "cpu_interconnect", "c2c", "network"
 
 struct Device {
-  std::string name;  // unique in the cluster
+  std::string name{};  // unique in the cluster
   DeviceKind kind = DeviceKind::Gpu;
-  std::string model;         // of a GPU: the name of its profile ("h200"); of others free text
+  std::string model{};       // of a GPU: the name of its profile ("h200"); of others free text
   std::int32_t node = -1;    // host; -1 for what stands outside hosts
   std::int32_t domain = -1;  // NVLink domain of a GPU or NVSwitch
   std::int32_t rail = -1;    // of a NIC or leaf switch, or the rail that a GPU's nearest NIC is on
 };
 
 struct Link {
-  DeviceId a;
-  DeviceId b;
+  DeviceId a{};
+  DeviceId b{};
   LinkKind kind = LinkKind::NvLink;
-  base::Bandwidth bandwidth;  // per direction, all lanes together
-  base::Duration latency;
+  base::Bandwidth bandwidth{};  // per direction, all lanes together
+  base::Duration latency{};
   std::int32_t lanes = 1;  // physical links (NVLink) or PCIe lanes bundled in this edge
   std::int32_t plane = 0;  // NVLink: which of the parallel switch planes
 };
@@ -52,6 +55,8 @@ class Graph {
  public:
   DeviceId add_device(Device device);
   LinkId add_link(Link link);
+  void set_domain(DeviceId device, std::int32_t domain) { devices_[device.index()].domain = domain; }
+  void set_rail(DeviceId device, std::int32_t rail) { devices_[device.index()].rail = rail; }
 
   std::size_t num_devices() const { return devices_.size(); }
   std::size_t num_links() const { return links_.size(); }
@@ -62,6 +67,10 @@ class Graph {
   DeviceId port_from(Port port) const;
   DeviceId port_to(Port port) const;
   std::string port_name(Port port) const;  // "gpu3 -> nvswitch0"
+  // The direction of a link that leaves `from`, which must be one of its ends.
+  Port port_out_of(DeviceId from, LinkId link) const;
+  // The links that touch a device, in the order in which they were added.
+  std::vector<LinkId> links_of(DeviceId device) const;
 
   // For Boost.Graph algorithms: undirected, vertex = device index, edge_index = link index.
   using Adjacency = boost::adjacency_list<boost::vecS, boost::vecS, boost::undirectedS, boost::no_property,

@@ -1,12 +1,24 @@
-// Routes between GPUs.
+// Routes between GPUs. In this order, the first that exists:
 //
-// Inside a node or NVLink domain: shortest by latency (ties: fewest hops, then lowest device index), never through
-// another GPU. Between domains: from the source to the NIC nearest to it, over that NIC's rail to the same-rail NIC of
-// the destination's node, to that NIC's GPU, and from there over NVLink to the destination where it is another GPU (an
-// NVLink relay); without NVLink, over PCIe from the NIC straight to the destination.
+// 1. NVLink. The shortest path over NVLink, never through another GPU. If it goes through one NVSwitch, the flow is
+//    sprayed over all NVSwitches that both GPUs attach to, in proportion to the smaller of the two GPUs' bandwidths on
+//    each. Domains whose planes are all alike are collapsed first (collapse.h), so that they need no spraying.
+// 2. Inside a host: PCIe, CPU-to-CPU and C2C links. The shortest path, or with PeerTransfer::HostStaged the shortest
+//    path over the CPU nearest to the sender.
+// 3. Network. From the GPU to its own NIC (the nearest; a GPU with a rail: the nearest on its rail), over the network
+// to
+//    the NIC of the receiver's node on the same rail, to the GPU whose own NIC that is, and, where that is another GPU,
+//    from there over NVLink to the receiver (an NVLink relay); without NVLink, from the NIC over PCIe to the receiver.
+//    Several GPUs at the same distance from several NICs take them in turn. If the rail does not lead there, the next
+//    NICs are tried: of the receiver its own, then all in order; then those of the sender by distance.
+//
+// Shortest is least latency, ties as in shortest_paths.h. A route is not chosen by load.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/units.h"
@@ -29,6 +41,7 @@ struct RoutingOptions {
   bool collapse_planes = true;
 };
 
+// Everything is prepared by the constructor: the other members may be called from several threads at once.
 class Router {
  public:
   explicit Router(const Cluster& cluster, RoutingOptions options = {});
@@ -36,6 +49,9 @@ class Router {
 
   // The graph whose ports the routes name: the cluster's, or the one with its planes collapsed.
   const Graph& graph() const;
+  // The GPU of each rank in graph().
+  const std::vector<DeviceId>& gpus() const;
+  // Throws InputError if no route exists, which check() has excluded for a cluster that was read.
   // from and to are ranks (positions in cluster.gpus), different.
   Route route(std::int32_t from, std::int32_t to) const;
   // The same, one route (share 1 on every hop) and its share of the bytes for each plane.
@@ -44,6 +60,10 @@ class Router {
     double share = 1;
   };
   std::vector<PlaneRoute> plane_routes(std::int32_t from, std::int32_t to) const;
+
+  // Two ranks without a route between them, if there are any. Clusters that are irregular and have more than 2048 GPUs
+  // are not searched pair by pair.
+  std::optional<std::pair<std::int32_t, std::int32_t>> unreachable_pair() const;
 
  private:
   struct State;
