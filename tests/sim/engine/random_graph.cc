@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "base/random.h"
@@ -190,5 +191,30 @@ class Builder {
 }  // namespace
 
 TaskGraph random_graph(std::uint64_t seed, const RandomGraphOptions& options) { return Builder(seed, options).build(); }
+
+RandomGraphOptions mixed_options(std::uint64_t seed, bool everything) {
+  base::RandomStream random(seed, "mixed_options");
+  const auto some = [&] { return random.below(2) == 0; };
+  RandomGraphOptions options;
+  options.topology = static_cast<RandomTopology>(random.below(3));
+  options.max_ranks = 2 + static_cast<std::int32_t>(random.below(6));
+  options.resources = 2 + static_cast<std::int32_t>(random.below(8));
+  options.longest_path = 1 + static_cast<std::int32_t>(random.below(5));
+  options.flow_probability = 0.2 + 0.8 * random.uniform();
+  options.parallel_flows = some();
+  if (some()) std::tie(options.bandwidth, options.size) = std::pair(450e9, 0x1p20);
+  options.ties = random.below(3) == 0;
+  options.weights = static_cast<RandomWeights>(random.below(everything ? 3 : 2));
+  options.caps = some();
+  options.latencies = some();
+  options.exchanges = 1 + static_cast<std::int32_t>(random.below(3));
+  options.computes = some();
+  if (!everything) return options;
+  options.overlapping_computes = some();
+  options.sm_holds = some();
+  options.capacity_changes = some();
+  options.multicast = some();
+  return options;
+}
 
 }  // namespace moesim::tests

@@ -40,4 +40,7 @@ struct RandomGraphOptions {
 
 engine::TaskGraph random_graph(std::uint64_t seed, const RandomGraphOptions& options);
 
+// A mix of features that differs from seed to seed: of what engine "simgrid" expresses, or of everything.
+RandomGraphOptions mixed_options(std::uint64_t seed, bool everything);
+
 }  // namespace moesim::tests
