@@ -16,7 +16,7 @@ std::string join(const std::string& source, const std::string& place, const std:
 
 }  // namespace
 
-InputError::InputError(std::string source, std::string place, std::string problem, std::string expected)
+InputError::InputError(std::string source, std::string place, const std::string& problem, const std::string& expected)
     : std::runtime_error(join(source, place, problem, expected)),
       source_(std::move(source)),
       place_(std::move(place)) {}

@@ -11,7 +11,7 @@ class InputError : public std::runtime_error {
  public:
   // source: file name or "--set path=value" ("" if none); place: JSON pointer or "line 12" ("" if none);
   // problem: what is wrong, with the value; expected: what would be right ("" if the problem says it).
-  InputError(std::string source, std::string place, std::string problem, std::string expected = "");
+  InputError(std::string source, std::string place, const std::string& problem, const std::string& expected = "");
 
   const std::string& source() const { return source_; }
   const std::string& place() const { return place_; }

@@ -137,7 +137,7 @@ std::string not_finite(double value) { return std::isnan(value) ? "nan" : value 
 // `zero`: the unit to print with values that have no magnitude.
 std::string format(double value, std::span<const Unit> units, int digits, std::string_view zero) {
   if (value == 0 || !std::isfinite(value)) return (value == 0 ? "0" : not_finite(value)) + " " + std::string(zero);
-  const Unit* chosen = nullptr;
+  const Unit* chosen = &units.front();
   Decimal decimal;
   for (const Unit& unit : units) {
     if (!unit.printed) continue;
