@@ -24,15 +24,15 @@ job_count() {
   printf '%s\n' "$cores"
 }
 
-# logged NAME COMMAND...: shows the command's output on a terminal; otherwise keeps it in a log, of which the end is shown
-# if the command fails.
+# logged NAME COMMAND...: shows the command's output on a terminal; otherwise keeps it in a log, of which the failing part
+# (what ninja marks, else the end) is shown if the command fails.
 logged() {
   local log=$logs/$1.log
   shift
   if [ -t 1 ]; then
     "$@" || fail "'$*' failed"
   elif ! "$@" >"$log" 2>&1; then
-    tail -n 60 "$log" >&2
+    { sed -n '/^FAILED:/,$p' "$log" | grep . || cat "$log"; } | tail -n 60 >&2
     fail "'$*' failed; its whole output is in $log"
   fi
 }
