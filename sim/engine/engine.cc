@@ -24,16 +24,29 @@ UnsupportedError::UnsupportedError(std::string_view engine, const std::string& f
     : InputError("", "", "engine \"" + std::string(engine) + "\" cannot express " + feature, "engine \"fluid\"") {}
 
 void throw_stalled(const TaskGraph& graph, const std::vector<bool>& fired, base::Duration at) {
-  std::string text = "the task graph stalls at " + base::to_string(at) + ":";
-  int shown = 0;
-  for (std::size_t i = 0; i < fired.size() && shown < 5; ++i) {
+  constexpr std::size_t kShown = 5, kLongest = 120;
+  std::vector<std::string> waiting;
+  for (std::size_t i = 0; i < fired.size(); ++i) {
     if (fired[i]) continue;
-    const EventId event{i};
+    const TaskGraph::Owner owner = graph.owner(EventId{i});
+    const bool of_exchange = owner.role == TaskGraph::Role::Sent || owner.role == TaskGraph::Role::Done ||
+                             owner.role == TaskGraph::Role::AllDone;
     std::string waits;
-    for (const EventId p : graph.prerequisites(event))
-      if (!fired[p.index()] && waits.size() < 120) waits += (waits.empty() ? "" : ", ") + graph.describe(p);
-    text += (shown++ == 0 ? " " : "; ") + graph.describe(event) + " waits for " + (waits.empty() ? "its flows" : waits);
+    bool follows = false;  // from another event of its exchange or compute, which says it all
+    for (const EventId p : graph.prerequisites(EventId{i})) {
+      if (fired[p.index()]) continue;
+      const TaskGraph::Owner of = graph.owner(p);
+      follows |= of_exchange && of.index == owner.index && of.role >= TaskGraph::Role::Start;
+      if (waits.size() < kLongest) waits += (waits.empty() ? "" : ", ") + graph.describe(p);
+    }
+    const bool of_compute = owner.role == TaskGraph::Role::ComputeDone;
+    follows |= of_compute && !fired[graph.compute_events()[owner.index].start.index()];
+    if (waits.empty()) waits = of_compute ? "its work" : "its flows";
+    if (!follows) waiting.push_back(graph.describe(EventId{i}) + " waits for " + waits);
   }
+  std::string text = "the task graph stalls at " + base::to_string(at) + ":";
+  for (std::size_t i = 0; i < std::min(waiting.size(), kShown); ++i) text += (i == 0 ? " " : "; ") + waiting[i];
+  if (waiting.size() > kShown) text += "; and " + std::to_string(waiting.size() - kShown) + " more";
   throw StalledError(text);
 }
 
@@ -48,7 +61,8 @@ std::string default_engine() { return "simgrid"; }
 std::unique_ptr<Engine> make_engine(std::string_view name, const EngineOptions& options) {
   const auto found = std::find_if(kEngines.begin(), kEngines.end(), [&](const Entry& e) { return e.name == name; });
   if (found == kEngines.end()) {
-    throw base::InputError("", "", "unknown engine \"" + std::string(name) + "\"" + base::suggestion(name, engine_names()));
+    throw base::InputError("", "",
+                           "unknown engine \"" + std::string(name) + "\"" + base::suggestion(name, engine_names()));
   }
   return found->make(options);
 }

@@ -18,7 +18,7 @@
 //     its receivers);
 //   - a Compute waits `launch` after its start event, then progresses from 0 to `alone` seconds with rate at most 1,
 //     max-min fair with everything else on its resources;
-//   - an SmHold lowers the capacity of a resource from start[rank] to sent[rank] or done[rank];
+//   - an SmHold lowers the capacity of a resource, to 0 at the least, from start[rank] to sent[rank] or done[rank];
 //   - simultaneous events are handled in the order (time, priority, insertion): capacity changes, then completions
 //     and deliveries, then starts; each in order of insertion.
 #pragma once

@@ -142,6 +142,16 @@ TEST_CASE("Computes that need all SMs of a GPU share them, and flows compete wit
   });
 }
 
+TEST_CASE("A compute whose GPU stays dead stalls") {
+  TaskGraph graph;
+  const auto sms = graph.add_resource({"sms", engine::ResourceKind::Sms, 1, {{Duration(2), 0}}});
+  graph.add_compute({"experts", 0, Duration(0), Duration(3), {{sms, 1}}}, {});
+  for_each_full_engine([&](const Engine& engine) {
+    CHECK_THROWS_WITH_AS(engine.run(graph), doctest::Contains("done[0] of experts waits for its work"),
+                         engine::StalledError);
+  });
+}
+
 TEST_CASE("A graph whose link stays dead stalls, and the message names the waiting events") {
   TaskGraph graph;
   const auto link = graph.add_resource({"link", engine::ResourceKind::Link, 1, {{Duration(2), 0}}});
