@@ -3,6 +3,6 @@
 
 namespace moesim::base {
 
-inline const char* version() { return MOESIM_VERSION; }
+const char* version();
 
 }  // namespace moesim::base

@@ -1,0 +1,7 @@
+#include "base/version.h"
+
+namespace moesim::base {
+
+const char* version() { return MOESIM_VERSION; }
+
+}  // namespace moesim::base
