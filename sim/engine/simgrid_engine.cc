@@ -55,7 +55,7 @@ void Times::unpack(const std::string& bytes) {
   const char* from = bytes.data() + 1;
   MOESIM_CHECK(bytes.size() == 1 + sizeof(double) * (1 + event.size() + drained.size()), "a truncated result");
   const auto take = [&](double* to, std::size_t count) {
-    std::memcpy(to, from, count * sizeof(double));
+    if (count > 0) std::memcpy(to, from, count * sizeof(double));
     from += count * sizeof(double);
   };
   take(&end, 1);
