@@ -41,7 +41,7 @@ TEST_CASE("quantiles interpolate between order statistics") {
 
 TEST_CASE("the log-log slope of a power law is its exponent, whatever its factor") {
   Samples x, y;
-  for (double i = 1; i <= 100; ++i) {
+  for (int i = 1; i <= 100; ++i) {
     x.push_back(i);
     y.push_back(17 * std::pow(i, -0.8));
   }
