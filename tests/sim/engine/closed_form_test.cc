@@ -260,6 +260,21 @@ TEST_CASE("Computes that fit on a GPU together take their own time, and barriers
   });
 }
 
+TEST_CASE("Ends that nearly coincide are kept apart") {
+  constexpr double kBytes = 100, kCapacity = 10, kLater = 1 + 1e-8;
+  TaskGraph graph;
+  const auto own = add_path(graph, {{add_link(graph, kCapacity)}}),
+             shared = add_path(graph, {{add_link(graph, kCapacity)}});
+  add_flows(graph, 2, {{own, 0, 1, kBytes}, {shared, 0, 1, kBytes / 2 * kLater}, {shared, 0, 1, kBytes / 2 * kLater}});
+  for_each_engine([&](const Engine& engine) {
+    const auto timeline = engine.run(graph);
+    CHECK(timeline.drained[0][0] == near(kBytes / kCapacity));
+    CHECK(timeline.drained[0][1] == near(kBytes * kLater / kCapacity));
+    CHECK(timeline.drained[0][1] - timeline.drained[0][0] ==
+          doctest::Approx(kBytes / kCapacity * (kLater - 1)).epsilon(1e-5).scale(0));
+  });
+}
+
 TEST_CASE("An empty graph and an exchange without flows take no time") {
   for_each_engine([](const Engine& engine) {
     TaskGraph graph;
