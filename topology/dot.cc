@@ -29,11 +29,9 @@ std::string quoted(const std::string& text) {
 
 std::string device_line(const Device& device) {
   const Look look = kDevices[static_cast<std::size_t>(device.kind)];
-  const auto dot = device.name.rfind('.');
-  std::string label = device.name;
   // Inside its node's box a device needs no "node3." before its name.
-  if (device.node >= 0 && dot != std::string::npos && device.name.find("..") == std::string::npos)
-    label = device.name.substr(dot + 1);
+  const std::string prefix = "node" + std::to_string(device.node) + ".";
+  const std::string label = device.name.starts_with(prefix) ? device.name.substr(prefix.size()) : device.name;
   return quoted(device.name) + " [label=" + quoted(label) + ", shape=" + std::string(look.shape) + ", fillcolor=\"" +
          std::string(look.fill) + "\"];\n";
 }

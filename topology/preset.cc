@@ -10,6 +10,7 @@ using base::JsonObject;
 
 constexpr std::int64_t kMaxPerNode = 1024;  // of any kind of device
 constexpr std::int64_t kMaxLinks = 4096;    // between two devices
+constexpr std::int64_t kMaxMesh = 1024;     // GPUs in a mesh
 
 std::int32_t small(const JsonNode& node, std::int64_t lowest, std::int64_t highest) {
   return static_cast<std::int32_t>(node.integer(lowest, highest));
@@ -45,7 +46,7 @@ void require_all(const JsonNode& place, const char* what, const std::vector<bool
   place.fail(std::string(what) + " " + std::to_string(missing - taken.begin()) + " of a node is nowhere in the list");
 }
 
-NvLinkSpec read_nvlink(const JsonNode& node, std::int32_t gpus_per_node) {
+NvLinkSpec read_nvlink(const JsonNode& node, std::int32_t nodes, std::int32_t gpus_per_node) {
   const JsonObject nvlink(node, {"link_bandwidth", "latency", "planes", "mesh", "bridges", "bridge_links"});
   NvLinkSpec spec;
   spec.link = {nvlink.required("link_bandwidth").bandwidth(), nvlink.required("latency").duration(), 1};
@@ -56,6 +57,8 @@ NvLinkSpec read_nvlink(const JsonNode& node, std::int32_t gpus_per_node) {
     for (std::size_t i = 0; i < planes->size(); ++i) spec.planes.push_back(small(planes->at(i), 1, kMaxLinks));
   } else if (const auto mesh = nvlink.optional("mesh")) {
     spec.mesh_links = small(*mesh, 1, kMaxLinks);
+    if (std::int64_t{nodes} * gpus_per_node > kMaxMesh)
+      mesh->fail("too many GPUs for a mesh", "at most " + std::to_string(kMaxMesh));
   } else {
     const JsonNode bridges = nvlink.required("bridges");
     std::vector<bool> taken(static_cast<std::size_t>(gpus_per_node));
@@ -130,7 +133,7 @@ UnitSpec read_unit(const JsonNode& node) {
   spec.nodes = small(unit.required("nodes"), 1, kMaxPerNode);
   spec.gpus_per_node = small(unit.required("gpus_per_node"), 1, kMaxPerNode);
   spec.gpu = preset.required("gpu").string();
-  if (const auto nvlink = preset.optional("nvlink")) spec.nvlink = read_nvlink(*nvlink, spec.gpus_per_node);
+  if (const auto nvlink = preset.optional("nvlink")) spec.nvlink = read_nvlink(*nvlink, spec.nodes, spec.gpus_per_node);
   if (const auto nics_node = preset.optional("nics")) {
     const JsonObject nics(*nics_node, {"count", "bandwidth"});
     spec.nics = NicSpec{small(nics.required("count"), 1, kMaxPerNode), nics.required("bandwidth").bandwidth()};

@@ -18,6 +18,7 @@ using base::JsonNode;
 
 constexpr const char* kOverride = "override";
 constexpr const char* kScaleOut = "scale_out";
+constexpr std::size_t kMostShown = 8;  // elements of a list in a note
 
 std::vector<std::string> preset_names() {
   std::vector<std::string> names;
@@ -36,6 +37,8 @@ UnitSpec read_patched(const base::JsonDocument& document, const JsonNode& cluste
   try {
     return read_unit(JsonNode(document));
   } catch (const base::InputError& error) {
+    if (error.source() == document.file && cluster.json().contains(kOverride))
+      cluster.member(kOverride).fail("does not fit the rest of the " + std::string(error.what()));
     if (error.source() != kOverride && error.source() != kScaleOut) throw;
     std::string pointer = cluster.pointer() + (error.source() == kOverride ? "/override" : "") + error.place();
     if (pointer.back() == '/') pointer.pop_back();
@@ -76,29 +79,34 @@ const Json* find_path(const Json& root, const std::string& path) {
   return place;
 }
 
-std::string shown(const Json& value) {
-  if (value.is_string()) return value.get<std::string>();
-  return value.is_primitive() ? value.dump() : "";
+std::string shown(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+
+// Whether a value of the preset can matter to traffic of this cluster.
+bool matters(const std::string& path, const UnitSpec& spec, bool scales_out) {
+  const bool all_nvlink = spec.nvlink && spec.nvlink->bridges.empty();
+  if (path == "host.pcie.lanes") return false;
+  if (path.starts_with("host.p2p") || path.starts_with("host.cpu_link")) return !all_nvlink;
+  if (path.starts_with("host")) return scales_out || !all_nvlink;
+  return scales_out || path.starts_with("nvlink");
 }
 
-// One note per assumed value that can matter here, and one per value that the scenario set.
+// One note per assumed value that can matter, with its explanation up to the first semicolon, and one per value that
+// the scenario set.
 void add_notes(Cluster& cluster, const UnitSpec& spec, const Json& preset, const Json& overrides, bool scales_out) {
-  const bool all_nvlink = spec.nvlink && spec.nvlink->bridges.empty();
+  std::vector<std::string> set;
+  for_each_leaf(overrides, "", [&](const std::string& leaf, const Json& value) {
+    set.push_back(leaf);
+    if (!value.is_null()) cluster.notes.push_back(leaf + " = " + shown(value) + ", set in the scenario");
+  });
   for (const auto& [path, source] : preset.at("sources").items()) {
     const auto text = source.get<std::string>();
-    const bool matters = scales_out || (path.starts_with("host") ? !all_nvlink : path.starts_with("nvlink"));
     const Json* value = find_path(preset, path);
-    if (!text.starts_with("assumed:") || !matters || value == nullptr) continue;
-    bool set = false;
-    for_each_leaf(overrides, "",
-                  [&, &assumed = path](const std::string& leaf, const Json&) { set |= covers(leaf, assumed); });
-    if (set) continue;
-    const std::string is = shown(*value);
-    cluster.notes.push_back(path + (is.empty() ? "" : " = " + is) + " is " + text);
+    if (!text.starts_with("assumed:") || !matters(path, spec, scales_out) || value == nullptr) continue;
+    if (std::any_of(set.begin(), set.end(), [&, &assumed = path](const std::string& s) { return covers(s, assumed); }))
+      continue;
+    const std::string is = value->is_object() || value->size() > kMostShown ? "" : " = " + shown(*value);
+    cluster.notes.push_back(path + is + ", " + text.substr(0, text.find(';')));
   }
-  for_each_leaf(overrides, "", [&](const std::string& leaf, const Json& value) {
-    if (!value.is_null()) cluster.notes.push_back(leaf + " = " + value.dump() + " is set in the scenario");
-  });
 }
 
 }  // namespace
@@ -139,18 +147,18 @@ Cluster read_preset_form(const JsonNode& node) {
   }
 
   const UnitSpec spec = read_patched(document, node);
+  const std::int64_t units = form.get("nodes", std::int64_t{1}, [](const JsonNode& n) {
+    return n.integer(1, std::numeric_limits<std::int32_t>::max());
+  });
   const std::int64_t unit_gpus = static_cast<std::int64_t>(spec.nodes) * spec.gpus_per_node;
-  std::int64_t units = 1;
-  if (const auto nodes = form.optional("nodes")) {
-    units = nodes->integer(1, std::numeric_limits<std::int32_t>::max());
-    const std::string meaning =
-        "copies of the preset's unit, a " + spec.unit + " of " + std::to_string(unit_gpus) + " GPUs";
-    if (units * unit_gpus > kMaxGpus)
-      nodes->fail("too many GPUs: \"nodes\" counts " + meaning, "at most " + std::to_string(kMaxGpus) + " GPUs in all");
-    if (units > 1 && (!spec.nics || !spec.scale_out))
-      nodes->fail("nothing joins the " + spec.unit + "s: this preset has no " + (spec.nics ? "scale_out" : "NICs"),
-                  "1");
-  }
+  const std::int64_t unit_nics = spec.nics ? static_cast<std::int64_t>(spec.nodes) * spec.nics->count : 0;
+  const JsonNode blamed = form.optional("nodes").value_or(node);
+  if (units * std::max(unit_gpus, unit_nics) > kMaxGpus)
+    blamed.fail("too large: " + std::to_string(units) + " of the preset's unit, a " + spec.unit + " of " +
+                    std::to_string(unit_gpus) + " GPUs and " + std::to_string(unit_nics) + " NICs",
+                "at most " + std::to_string(kMaxGpus) + " of each in all");
+  if (units > 1 && (!spec.nics || !spec.scale_out))
+    blamed.fail("nothing joins the " + spec.unit + "s: this preset has no " + (spec.nics ? "scale_out" : "NICs"), "1");
   if (const auto scale_out = form.optional("scale_out"); scale_out && !spec.nics)
     scale_out->fail("a scale-out network for a preset without NICs");
 
@@ -160,7 +168,7 @@ Cluster read_preset_form(const JsonNode& node) {
   if (units > 1) add_rails(cluster, spec, *spec.scale_out);
   add_notes(cluster, spec, *document.root, overrides, units > 1);
   if (units == 1 && form.has("scale_out"))
-    cluster.notes.push_back("warning: scale_out has no effect on one " + spec.unit);
+    cluster.notes.push_back("warning: scale_out has no effect on a single " + spec.unit);
   return cluster;
 }
 
