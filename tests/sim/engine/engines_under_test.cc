@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::array kEngines{
     EngineUnderTest{"reference", make_reference_engine, true},
+    EngineUnderTest{"fluid", [] { return engine::make_engine("fluid", {.certify = true}); }, true},
     EngineUnderTest{"simgrid", [] { return engine::make_engine("simgrid"); }, false},
 };
 

@@ -1,0 +1,39 @@
+// Flows with equal routes and caps are one class (see maxmin.h). This finds the classes of a TaskGraph.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <vector>
+
+#include "sim/engine/decompose.h"
+#include "sim/engine/task_graph.h"
+
+namespace moesim::engine {
+
+class FlowClasses {
+ public:
+  // Interns all flows and computes of the graph, which must outlive this.
+  explicit FlowClasses(const TaskGraph& graph);
+
+  const Routes& routes() const { return routes_; }
+  std::uint32_t of(const Flow& flow) const;
+  std::uint32_t of(ComputeId compute) const { return compute_class_[compute.index()]; }
+
+ private:
+  static constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
+  // The class with these uses (each resource at most once) and cap; new if there is none.
+  std::uint32_t intern(std::span<const Use> uses, double cap);
+  std::size_t slot_for(std::span<const Use> uses, double cap) const;
+  void grow();
+  static std::uint64_t hash(std::span<const Use> uses, double cap);
+
+  const TaskGraph& graph_;
+  Routes routes_;
+  std::vector<std::uint64_t> class_hash_;     // [classes]
+  std::vector<std::uint32_t> table_;          // open addressing, a power of two; kNone is empty
+  std::vector<std::uint32_t> path_class_;     // [paths] without cap; kNone if no such flow
+  std::vector<std::uint32_t> compute_class_;  // [computes]
+};
+
+}  // namespace moesim::engine

@@ -1,0 +1,74 @@
+// Flows that share links, in virtual time: when does the next one end?
+//
+// All flows of a group (see maxmin.h) progress at the level of its link. So each position p keeps the integral V_p of
+// its level, and a flow with work w left, seen at moment t, ends when V_p = V_p(t) + w: a constant as long as the class
+// stays in the group. A class keeps its own progress U = V_p + offset, continuous when it moves, and a heap of its
+// flows by the progress at which each is drained. A position has a slot per class that crosses it: the first end, in
+// terms of V_p, among the class's flows while the class belongs to the group, otherwise infinity. A completion
+// therefore touches the slots of one position, plus those of the few classes that change their group.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "sim/engine/flow_heaps.h"
+#include "sim/engine/lanes.h"
+#include "sim/engine/maxmin.h"
+
+namespace moesim::engine {
+
+class FluidComponent {
+ public:
+  void build(const MaxMinProblem& problem, double now);
+
+  // The class's progress so far, to carry on with when the component is built anew (0 for a fresh one).
+  double progress(std::uint32_t klass) const { return virtual_[position_of(klass)] + offset_[klass]; }
+  std::uint32_t heap(std::uint32_t klass) const { return heap_[klass]; }
+  // Adopts a class with flows from before; `progress` in terms of their tags.
+  void adopt(const FlowHeaps& flows, std::uint32_t klass, std::uint32_t heap, std::uint32_t count, double progress);
+  // A new flow with `amount` to go; the component must have advanced to the present.
+  void add(FlowHeaps& flows, std::uint32_t klass, double amount, std::uint32_t exchange, std::uint32_t index);
+  void set_capacity(std::uint32_t link, double capacity) { rates_.set_capacity(link, capacity); }
+
+  // Solves if anything changed, and finds the next completions: all that end within `tolerance` * (their time -
+  // `epoch`) of the first one are to be completed together, at the rate-weighted mean of their times.
+  void schedule(double tolerance, double epoch);
+  double next() const { return next_; }  // infinity if none
+
+  void advance(double now);
+  // Completes, at next(), what schedule() found; the flows leave their heaps and are appended to `completed`.
+  void complete_scheduled(FlowHeaps& flows, std::vector<std::uint32_t>& completed);
+  // Completes what is due at the present, if anything is (batching may pass the end of a flow).
+  void complete_due(FlowHeaps& flows, std::vector<std::uint32_t>& completed);
+
+  double clock() const { return clock_; }
+  std::uint32_t classes_with_flows() const { return classes_with_flows_; }
+  const MaxMin& rates() const { return rates_; }
+
+ private:
+  struct Due {
+    std::uint32_t position;
+    double limit;  // slots up to here
+  };
+  std::uint32_t position_of(std::uint32_t klass) const { return rates_.route_position(rates_.group(klass)); }
+  void rescan(std::uint32_t position);
+  void put(const FlowHeaps& flows, std::uint32_t klass);
+  void complete(FlowHeaps& flows, const Due& due, std::vector<std::uint32_t>& completed);
+  void regroup();
+
+  MaxMin rates_;
+  double clock_ = 0;
+  double next_ = 0;
+  LaneVector virtual_;               // [positions] V
+  LaneVector head_;                  // [positions] smallest slot
+  LaneVector wait_;                  // [positions] time until the head ends
+  LaneVector slot_;                  // [slots]
+  std::vector<double> offset_;       // [classes]
+  std::vector<std::uint32_t> heap_;  // [classes]
+  std::vector<Due> due_;
+  std::vector<std::uint32_t> stale_;  // positions whose head has left
+  std::vector<char> is_stale_;        // [positions]
+  std::uint32_t classes_with_flows_ = 0;
+};
+
+}  // namespace moesim::engine

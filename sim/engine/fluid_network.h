@@ -1,0 +1,131 @@
+// All flows of a run: components come and go, each with its own clock.
+//
+// Flows are announced (expect) before they start, so that a component has room for a whole exchange whose sources start
+// one after the other. Changes of one moment take effect together at flush(). A component is built anew when a class
+// appears that it does not know, and whenever an eighth of its classes has ended it is looked at again: it may fall
+// apart (rails do, once the traffic inside the nodes is over). Nothing that a component computes depends on others.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "sim/engine/decompose.h"
+#include "sim/engine/flow_heaps.h"
+#include "sim/engine/fluid_component.h"
+
+namespace moesim::engine {
+
+class FluidNetwork {
+ public:
+  struct Options {
+    double tolerance = 0;
+    bool certify = false;
+  };
+  struct Completed {
+    std::uint32_t exchange;
+    std::uint32_t index;
+  };
+  // capacity, least, most: [links] now, and the bounds between which set_capacity() will keep it.
+  FluidNetwork(const Routes& routes, std::vector<double> capacity, std::vector<double> least, std::vector<double> most,
+               Options options);
+
+  void expect(std::uint32_t klass);
+  // A flow that was expected starts at the present. `exchange` and `index` come back in Completed.
+  void start(std::uint32_t klass, double amount, std::uint32_t exchange, std::uint32_t index);
+  void set_capacity(std::uint32_t link, double capacity);
+  // Brings the changes made at the moment `now` into effect. May complete flows that are due at it.
+  void flush(double now, std::vector<Completed>& completed);
+  // The next completion, infinity if none; valid after flush().
+  double next() const { return heap_.empty() ? kNever : components_[heap_.front()]->next; }
+  // Completes what is due at or before `now` >= next().
+  void complete(double now, std::vector<Completed>& completed);
+
+ private:
+  static constexpr double kNever = std::numeric_limits<double>::infinity();
+  static constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
+
+  struct Component {
+    FluidComponent fluid;
+    std::vector<std::uint32_t> classes;  // increasing
+    std::vector<std::uint32_t> room;     // [classes]
+    std::vector<std::uint32_t> links;    // that it keeps
+    double next = kNever;
+    double epoch = 0;  // when it last got flows
+    std::uint32_t family = 0;
+    std::uint32_t expected = 0;  // flows
+    std::uint32_t look_at = 0;   // number of classes with flows at which to look at it again
+    std::uint32_t heap_place = kNone;
+    bool alive = false;
+    bool dirty = false;
+    bool outdated = false;  // to be built anew
+  };
+  struct Family {
+    std::vector<std::uint32_t> components;
+    std::uint32_t alive = 0;
+    std::uint32_t generation = 0;
+  };
+  struct FamilyRef {
+    std::uint32_t family = kNone;
+    std::uint32_t generation = 0;
+  };
+  struct Arrival {
+    std::uint32_t klass;
+    double amount;
+    std::uint32_t exchange, index;
+  };
+  struct Adopted {  // a class with flows between two components
+    std::uint32_t heap = FlowHeaps::kNone;
+    std::uint32_t flows = 0;
+    double progress = 0;
+    double epoch = 0;
+  };
+
+  void touch(std::uint32_t component);
+  void synchronise(Component& component, double now);
+  void outdate_family(FamilyRef ref);
+  void rebuild(double now);
+  // Lists the component's classes that still matter, keeps their flows in adopted_, and retires it.
+  void take_apart(std::uint32_t component, double now);
+  // Builds the components of classes_, which decomposer_ has just looked at; `families` by its number for them.
+  void put_together(double now, std::span<const std::uint32_t> families);
+  void build(std::uint32_t component, std::span<const std::uint32_t> classes, double now);
+  bool look_again(std::uint32_t component, double now);
+  std::uint32_t new_family();
+  std::uint32_t new_component();
+  void retire(std::uint32_t component);
+  void check_certificate() const;
+  void heap_update(std::uint32_t component);
+  bool heap_before(std::uint32_t a, std::uint32_t b) const;
+
+  const Routes& routes_;
+  Options options_;
+  std::vector<double> capacity_;  // [links]
+  Decomposer decomposer_;
+  FlowHeaps flows_;
+  std::vector<std::uint32_t> expected_;        // [classes] flows
+  std::vector<std::uint32_t> component_;       // [classes] kNone if in none
+  std::vector<std::uint32_t> local_;           // [classes] number in its component
+  std::vector<Adopted> adopted_;               // [classes]
+  std::vector<std::uint32_t> room_;            // [classes] scratch of rebuild()
+  std::vector<char> listed_;                   // [classes] scratch
+  std::vector<FamilyRef> link_family_;         // [links]
+  std::vector<std::uint32_t> link_component_;  // [links] where it is kept; may be out of date
+  std::vector<std::uint32_t> link_local_;      // [links]
+  std::vector<std::unique_ptr<Component>> components_;
+  std::vector<std::uint32_t> free_components_;
+  std::vector<Family> families_;
+  std::vector<std::uint32_t> free_families_;
+  std::vector<std::uint32_t> heap_;  // components by (next, number)
+  std::vector<std::uint32_t> dirty_, newcomers_;
+  std::vector<std::uint32_t> outdated_;  // components
+  std::vector<std::uint32_t> classes_;   // scratch: to be put together, increasing
+  std::vector<std::uint32_t> by_component_, component_begin_, family_of_;
+  std::vector<std::pair<std::uint32_t, double>> capacity_changes_;
+  std::vector<Arrival> arrivals_;
+  std::vector<std::uint32_t> ended_;
+  MaxMinProblem problem_;
+};
+
+}  // namespace moesim::engine
