@@ -34,7 +34,6 @@ base::JsonDocument cluster_document(const std::string& cluster, const std::vecto
 }
 
 void list(std::ostream& out) {
-  report::Table table({"preset", "what it is"});
   std::string text;
   std::size_t width = 0;
   const auto presets = topology::preset_list();
@@ -42,6 +41,37 @@ void list(std::ostream& out) {
   for (const auto& preset : presets)
     text += preset.name + std::string(width - preset.name.size() + 2, ' ') + preset.summary + "\n";
   out << text;
+}
+
+std::string range(const topology::Range<base::Bandwidth>& values) {
+  if (values.lowest == values.highest) return base::to_string(values.lowest);
+  return base::to_string(values.lowest) + " to " + base::to_string(values.highest);
+}
+
+void describe(const Cluster& cluster, std::ostream& out) {
+  const topology::Summary summary = topology::summarize(cluster);
+  out << cluster.name << ": " << summary.gpus << " GPUs (" << cluster.gpu << ") in " << summary.nodes << " node"
+      << (summary.nodes == 1 ? "" : "s");
+  if (summary.domains > 0) out << ", " << summary.domains << " NVLink domain" << (summary.domains == 1 ? "" : "s");
+  out << "\n";
+  report::Table table({"links", "count", "lanes", "per GPU and direction"});
+  for (std::size_t kind = 0; kind < topology::kLinkKindCount; ++kind) {
+    const topology::PortTotals& all = summary.all[kind];
+    if (all.links == 0) continue;
+    const topology::Range<base::Bandwidth>& gpu = summary.per_gpu[kind];
+    table.add_row({std::string(to_string(static_cast<topology::LinkKind>(kind))), std::to_string(all.links),
+                   std::to_string(all.lanes), gpu.highest > base::Bandwidth(0) ? range(gpu) : "-"});
+  }
+  out << table.text();
+  if (summary.nic_per_gpu.highest > base::Bandwidth(0))
+    out << "  NICs: " << range(summary.nic_per_gpu) << " per GPU and direction\n";
+  if (summary.domain_bisection)
+    out << "  bisection of an NVLink domain, one direction: " << range(*summary.domain_bisection) << "\n";
+  if (summary.scale_out_bisection)
+    out << "  bisection of the network between nodes, one direction: " << base::to_string(*summary.scale_out_bisection)
+        << "\n";
+  if (!cluster.notes.empty()) out << "Assumed:\n";
+  for (const std::string& note : cluster.notes) out << report::wrap("  - " + note, 4);
 }
 
 struct ShowOptions {
@@ -71,7 +101,7 @@ void show(const ShowOptions& options, bool json, std::ostream& out) {
     else
       base::write_file(options.json, text);
   } else {
-    out << topology::summary_text(cluster);
+    describe(cluster, out);
   }
 }
 
