@@ -1,6 +1,7 @@
 # Writes the text files FILES (separated by |) into the C++ source OUT as one table in NAMESPACE.
 string(REPLACE "|" ";" files "${FILES}")
 set(rows "")
+list(LENGTH files count)
 foreach(path ${files})
   get_filename_component(name ${path} NAME_WE)
   file(READ ${path} text)
@@ -10,5 +11,5 @@ file(WRITE ${OUT}
   "#include \"base/embedded.h\"\n\n#include <array>\n\nnamespace ${NAMESPACE} {\n"
   "std::span<const moesim::base::EmbeddedFile> embedded_presets();\n"
   "std::span<const moesim::base::EmbeddedFile> embedded_presets() {\n"
-  "  static constexpr auto files = std::to_array<moesim::base::EmbeddedFile>({\n${rows}  });\n"
+  "  static constexpr std::array<moesim::base::EmbeddedFile, ${count}> files{{\n${rows}  }};\n"
   "  return files;\n}\n}  // namespace ${NAMESPACE}\n")

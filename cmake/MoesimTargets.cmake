@@ -26,10 +26,14 @@ endfunction()
 
 # moesim_embed(topology NAMESPACE moesim::topology FILES presets/a.json ...)
 # compiles the files into the target as `std::span<const base::EmbeddedFile> embedded_presets()` of that namespace;
-# a file's name is its base name without ".json".
+# a file's name is its base name without ".json". A second table of one target needs another NAMESPACE and a SET, its
+# name.
 function(moesim_embed name)
-  cmake_parse_arguments(ARG "" "NAMESPACE" "FILES" ${ARGN})
-  set(out ${CMAKE_CURRENT_BINARY_DIR}/${name}_presets.cc)
+  cmake_parse_arguments(ARG "" "NAMESPACE;SET" "FILES" ${ARGN})
+  if(NOT ARG_SET)
+    set(ARG_SET presets)
+  endif()
+  set(out ${CMAKE_CURRENT_BINARY_DIR}/${name}_${ARG_SET}.cc)
   set(paths "")
   foreach(file ${ARG_FILES})
     list(APPEND paths ${CMAKE_CURRENT_SOURCE_DIR}/${file})

@@ -66,6 +66,12 @@ std::string_view to_string(Source source) {
   return "assumed";
 }
 
+KernelParameters Profile::kernel(std::string_view kernel_name) const {
+  for (const auto& own : kernels)
+    if (own->kernel == kernel_name) return resolve(*own, name, family);
+  return resolve(kernel_calibration(kernel_name), name, family);
+}
+
 std::vector<std::string> Profile::assumptions() const {
   std::vector<std::string> list;
   const auto add = [&](const char* what, const auto& number, const std::string& value) {

@@ -1,6 +1,8 @@
-// What a GPU costs: its datasheet and, later, fitted parameters of kernels. Every number says where it comes from.
+// What a GPU costs: its datasheet and the fitted parameters of kernels (kernel_parameters.h). Every number says where
+// it comes from.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -8,11 +10,10 @@
 
 #include "base/json.h"
 #include "base/units.h"
+#include "calibration/profile/kernel_parameters.h"
+#include "calibration/profile/source.h"
 
 namespace moesim::profile {
-
-enum class Source : std::uint8_t { Measured, Fitted, Datasheet, Assumed };
-std::string_view to_string(Source source);
 
 template <class T>
 struct Sourced {
@@ -37,6 +38,12 @@ struct Profile {
   Sourced<base::Power> power;
   Sourced<base::Duration> launch;  // from the moment a kernel's inputs are ready to its first instruction
   std::string hash;                // of the text that it was read from
+  // Calibrations that replace the shipped ones of their kernels (from a file that `calibrate fit -o` wrote).
+  std::vector<std::shared_ptr<const KernelCalibration>> kernels;
+
+  // The parameters of a kernel's cost model for this GPU, by the family rule. Throws InputError for a kernel that was
+  // never calibrated.
+  KernelParameters kernel(std::string_view kernel_name) const;
 
   // "launch 2 us (assumed: ...)" for each number that is not from a datasheet, a fit or a measurement.
   std::vector<std::string> assumptions() const;

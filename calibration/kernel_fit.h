@@ -1,0 +1,41 @@
+// Fits the parameters of one kernel to all its rows of all systems at once: a shared parameter is one unknown, one of a
+// family one per family that has rows, one of a system one per system that has rows.
+//
+// What the data cannot identify stays at the declared start value, tagged `assumed`. The entry of a wider scope than
+// the declared one, which GPUs without rows fall back on, is the geometric mean of the entries below it (family: of its
+// systems; shared: of the families), with their spread as its error. So rows of one system never decide alone what is
+// predicted for another family, and a system without rows changes nothing.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "calibration/fit.h"
+#include "calibration/profile/kernel_parameters.h"
+
+namespace moesim::calibration {
+
+struct KernelObservation {
+  std::string system;  // profile name
+  std::string family;
+  std::size_t table = 0;  // index of KernelFitInput::tables
+  Measured measured;      // us
+  double size = 0;        // what residuals are grouped by
+  // us; a pure function.
+  std::function<double(const profile::KernelParameters&)> predict;
+};
+
+struct KernelFit {
+  profile::KernelCalibration calibration;  // without error widths
+  std::vector<double> log_errors;          // [observations]
+  std::vector<std::string> assumed;        // "lambda of ampere": not identified
+  std::vector<std::string> at_bound;
+};
+
+// `tables` names the files. Values are rounded to 4 significant digits, so that what is shipped is what was scored.
+KernelFit fit_kernel(const profile::KernelModel& model, std::span<const KernelObservation> observations,
+                     std::span<const std::string> tables, const FitOptions& options = {});
+
+}  // namespace moesim::calibration

@@ -1,0 +1,19 @@
+// The list of table kinds; each is defined in its own file.
+#pragma once
+
+#include <span>
+
+#include "validation/table_kind.h"
+
+namespace moesim::validation {
+
+TableKind gemm_kind();  // C1
+std::vector<TableKind> unmodelled_kinds();
+
+// In the order in which they are tried; of several that match, the one with most columns is meant.
+std::vector<TableKind> table_kinds();
+
+// By its columns (and values). Throws InputError: what is missing of the nearest kind, or a time in another unit.
+TableKind recognise(const calibration::Table& table);
+
+}  // namespace moesim::validation
