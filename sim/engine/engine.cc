@@ -58,7 +58,7 @@ std::vector<std::string> engine_names() {
   return names;
 }
 
-std::string default_engine() { return "simgrid"; }
+std::string default_engine() { return "fluid"; }
 
 std::unique_ptr<Engine> make_engine(std::string_view name, const EngineOptions& options) {
   const auto found = std::find_if(kEngines.begin(), kEngines.end(), [&](const Entry& e) { return e.name == name; });

@@ -65,7 +65,7 @@ void FluidComponent::rescan(std::uint32_t position) {
 }
 
 // Carries the classes that moved over to the virtual time of their new group.
-void FluidComponent::regroup() {
+void FluidComponent::regroup(const FlowHeaps& flows) {
   for (const MaxMin::Move& move : rates_.moves()) {
     const std::uint32_t from = rates_.route_position(move.from), to = rates_.route_position(move.to);
     double& old_slot = slot_[rates_.route_slot(move.from)];
@@ -73,12 +73,9 @@ void FluidComponent::regroup() {
       is_stale_[from] = 1;
       stale_.push_back(from);
     }
-    const double shift = virtual_[to] - virtual_[from];
-    offset_[move.klass] -= shift;
-    const double end = old_slot + shift;
     old_slot = kInfinity;
-    slot_[rates_.route_slot(move.to)] = end;
-    head_[to] = std::min(head_[to], end);
+    offset_[move.klass] += virtual_[from] - virtual_[to];
+    put(flows, move.klass);
   }
   for (const std::uint32_t p : stale_) {
     rescan(p);
@@ -87,10 +84,10 @@ void FluidComponent::regroup() {
   stale_.clear();
 }
 
-void FluidComponent::schedule(double tolerance, double epoch) {
+void FluidComponent::schedule(const FlowHeaps& flows, double tolerance, double epoch) {
   if (rates_.changed()) {
     rates_.solve();
-    regroup();
+    regroup(flows);
   }
   const std::size_t positions = rates_.positions();
   const double* level = rates_.levels();

@@ -32,7 +32,7 @@ class FluidComponent {
 
   // Solves if anything changed, and finds the next completions: all that end within `tolerance` * (their time -
   // `epoch`) of the first one are to be completed together, at the rate-weighted mean of their times.
-  void schedule(double tolerance, double epoch);
+  void schedule(const FlowHeaps& flows, double tolerance, double epoch);
   double next() const { return next_; }  // infinity if none
 
   void advance(double now);
@@ -54,7 +54,7 @@ class FluidComponent {
   void rescan(std::uint32_t position);
   void put(const FlowHeaps& flows, std::uint32_t klass);
   void complete(FlowHeaps& flows, const Due& due, std::vector<std::uint32_t>& completed);
-  void regroup();
+  void regroup(const FlowHeaps& flows);
 
   MaxMin rates_;
   double clock_ = 0;

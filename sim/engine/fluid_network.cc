@@ -99,7 +99,7 @@ void FluidNetwork::flush(double now, std::vector<Completed>& completed) {
       retire(c);
     } else if (component.expected != 0 || component.fluid.classes_with_flows() > component.look_at ||
                !look_again(c, now)) {
-      component.fluid.schedule(options_.tolerance, component.epoch);
+      component.fluid.schedule(flows_, options_.tolerance, component.epoch);
       component.next = component.fluid.next();
       heap_update(c);
     }
