@@ -141,7 +141,8 @@ GeneratorParameters read_generator(const JsonNode& node, const Model& model, std
   parameters.name = "custom";
   if (const auto preset = object.optional("preset")) {
     const base::JsonDocument document = load_preset(PresetKind::Routing, *preset);
-    const JsonObject file(JsonNode(document), {"about", "experts", "top_k", "parameters", "meaning", "targets"});
+    const JsonObject file(JsonNode(document),
+                          {"about", "experts", "top_k", "tokens", "parameters", "meaning", "targets"});
     read_parameters(as_generator_object(file.required("parameters")), true, parameters);
     parameters.name = preset->string();
     const auto experts = file.required("experts").integer(1, 65535), top_k = file.required("top_k").integer(1, 65535);

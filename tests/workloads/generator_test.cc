@@ -1,0 +1,217 @@
+#include "workloads/generator.h"
+
+#include <algorithm>
+#include <cmath>
+#include <iostream>
+#include <map>
+#include <set>
+
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+
+#include "tests/base/input_error.h"
+#include "tests/workloads/inputs.h"
+#include "workloads/trace_statistics.h"
+
+namespace moesim::workloads {
+namespace {
+
+using doctest::Approx;
+using tests::Contains;
+using tests::input_error;
+using tests::JsonText;
+using tests::model_of;
+using tests::model_preset;
+
+GeneratorParameters parameters_of(const std::string& json, const Model& model) {
+  std::vector<std::string> warnings;
+  const GeneratorParameters parameters = read_generator(JsonText(json).node, model, warnings);
+  CHECK(warnings.empty());
+  return parameters;
+}
+
+GeneratorParameters preset(const std::string& name, int seed, const Model& model) {
+  return parameters_of("{\"preset\": \"" + name + "\", \"seed\": " + std::to_string(seed) + "}", model);
+}
+
+std::string model_name_of(const std::string& routing_preset) {
+  for (const std::string& name : model_presets())
+    if (routing_preset.starts_with(name)) return name;
+  return "";
+}
+
+TEST_CASE("tokens choose distinct experts, in at most top_groups groups") {
+  const Model models[] = {model_preset("deepseek-v3"), model_preset("qwen3-30b-a3b"),
+                          model_of(R"({"preset": "deepseek-v3", "experts": 16, "groups": 8, "top_groups": 4})")};
+  for (const Model& model : models) {
+    std::vector<std::string> ignored;
+    // Steep enough that hardly any weight is left where a token must find its last experts.
+    const GeneratorParameters steep = read_generator(
+        JsonText(R"({"preset": "deepseek-v3-prefill", "seed": 5, "zipf_exponent": 6, "cluster_spread": 4})").node,
+        model, ignored);
+    const auto ids = generate_layer(steep, model, 3, 2000);
+    const LayerRouting routing{ids, model.top_k};
+    REQUIRE(routing.tokens() == 2000);
+    for (std::int64_t t = 0; t < routing.tokens(); ++t) {
+      std::set<int> experts, groups;
+      for (const std::uint16_t e : routing.slice(t, 1).experts) {
+        REQUIRE(e < model.experts);
+        experts.insert(e);
+        groups.insert(e / (model.experts / model.groups));
+      }
+      REQUIRE(experts.size() == static_cast<std::size_t>(model.top_k));
+      REQUIRE(groups.size() <= static_cast<std::size_t>(model.top_groups));
+    }
+  }
+}
+
+TEST_CASE("generated routing depends on seed and layer alone") {
+  const Model model = model_preset("deepseek-v3");
+  const GeneratorParameters p = preset("deepseek-v3-prefill", 1, model);
+  const auto ids = generate_layer(p, model, 7, 100);
+  CHECK(ids == generate_layer(p, model, 7, 100));
+  CHECK(ids != generate_layer(p, model, 8, 100));
+  CHECK(ids != generate_layer(preset("deepseek-v3-prefill", 2, model), model, 7, 100));
+  // Not on how many tokens or layers are asked for.
+  const auto more = generate_layer(p, model, 7, 300);
+  CHECK(std::equal(ids.begin(), ids.end(), more.begin()));
+  const Trace trace = generate_trace(p, model, 100);
+  CHECK(trace.layers == 58);
+  const auto layer = trace.layer(7).experts;
+  CHECK(std::vector<std::uint16_t>(layer.begin(), layer.end()) == ids);
+}
+
+TEST_CASE("without skew and locality every expert is chosen alike and the fan-out is the closed form") {
+  const Model model = model_preset("qwen3-30b-a3b");
+  const GeneratorParameters flat = parameters_of(
+      R"({"preset": "qwen3-30b-a3b", "seed": 1, "zipf_exponent": 0, "cluster_spread": 0, "kept_middle": 0, "kept_last": 0})",
+      model);
+  const std::int64_t tokens = 20000;
+  const auto ids = generate_layer(flat, model, 24, tokens);
+  const double mean = static_cast<double>(tokens) * 8 / 128;
+  for (const std::int64_t load : expert_loads({ids, 8}, 128))
+    CHECK(std::abs(static_cast<double>(load) - mean) < 5 * std::sqrt(mean));
+  CHECK(fan_out({ids, 8}, 128, 16) == Approx(uniform_fan_out(128, 8, 16)).epsilon(0.005));
+  CHECK(layer_statistics({ids, 8}, 128).adjacent_share == Approx(8.0 / 128).epsilon(0.03));
+}
+
+TEST_CASE("drawing one expert per token reproduces the popularity law") {
+  const Model model = model_of(R"({"preset": "qwen3-30b-a3b", "experts": 64, "top_k": 1})");
+  const GeneratorParameters p = parameters_of(
+      R"({"seed": 3, "zipf_exponent": 1, "zipf_shift": 1, "cluster_experts": 1, "cluster_spread": 0,
+          "kept_first": 0, "kept_middle": 0, "kept_last": 0})",
+      model);
+  const std::int64_t tokens = 200000;
+  auto loads = expert_loads({generate_layer(p, model, 0, tokens), 1}, 64);
+  std::sort(loads.rbegin(), loads.rend());
+  double harmonic = 0;
+  for (int r = 1; r <= 64; ++r) harmonic += 1.0 / r;
+  for (const int r : {1, 2, 4, 8}) {
+    const double expected = static_cast<double>(tokens) / harmonic / r;
+    CHECK(std::abs(static_cast<double>(loads[static_cast<std::size_t>(r - 1)]) - expected) < 5 * std::sqrt(expected));
+  }
+}
+
+TEST_CASE("a token keeps experts of the one before as the layer's depth says") {
+  const Model model = model_of(R"({"preset": "qwen3-30b-a3b", "layers": 17, "experts": 4096})");
+  const GeneratorParameters p = parameters_of(
+      R"({"seed": 3, "zipf_exponent": 0, "zipf_shift": 1, "cluster_experts": 1, "cluster_spread": 0,
+          "kept_first": 0.2, "kept_middle": 0.6, "kept_last": 0})",
+      model);
+  const auto shared = [&](std::int32_t layer) {
+    const double measured = layer_statistics({generate_layer(p, model, layer, 5000), 8}, 4096).adjacent_share;
+    const double by_chance = 8.0 / 4096;
+    return (measured - by_chance) / (1 - by_chance);
+  };
+  const double tolerance = 4 * std::sqrt(0.25 / (5000 * 8));
+  CHECK(std::abs(shared(0) - 0.2) < tolerance);
+  CHECK(std::abs(shared(1) - 0.4) < tolerance);  // half of the first eighth of 16 steps
+  CHECK(std::abs(shared(2) - 0.6) < tolerance);
+  CHECK(std::abs(shared(8) - 0.6) < tolerance);
+  CHECK(std::abs(shared(14) - 0.6) < tolerance);
+  CHECK(std::abs(shared(15) - 0.3) < tolerance);
+  CHECK(std::abs(shared(16) - 0.0) < tolerance);
+}
+
+TEST_CASE("clusters of experts are hot together") {
+  const Model model = model_preset("qwen3-30b-a3b");
+  const auto imbalance = [&](int cluster) {
+    const GeneratorParameters p = parameters_of(
+        R"({"seed": 3, "zipf_exponent": 0, "zipf_shift": 1, "cluster_spread": 0.6, "kept_first": 0, "kept_middle": 0,
+            "kept_last": 0, "cluster_experts": )" +
+            std::to_string(cluster) + "}",
+        model);
+    return rank_imbalance(generate_trace(p, model, 500), 128, 8).mean;
+  };
+  CHECK(imbalance(1) < imbalance(4));
+  CHECK(imbalance(4) < imbalance(16));
+}
+
+// Every preset says which statistics of recorded routing it was fitted to and what it gives: over two seeds, both hold.
+TEST_CASE("presets reproduce the recorded statistics that they name within 15 percent") {
+  CHECK(generator_presets() == std::vector<std::string>{"deepseek-v3-decode", "deepseek-v3-prefill", "qwen3-30b-a3b"});
+  for (const std::string& name : generator_presets()) {
+    CAPTURE(name);
+    const JsonText text{std::string(generator_preset_text(name))};
+    const Model model = model_preset(model_name_of(name));
+    CHECK(text.node.member("experts").integer(0, 1000) == model.experts);
+    CHECK(text.node.member("top_k").integer(0, 1000) == model.top_k);
+    const std::int64_t tokens = text.node.member("tokens").integer(1, 1 << 20);
+
+    std::map<std::string, double> generated;
+    const int seeds = 2;
+    for (int seed = 1; seed <= seeds; ++seed) {
+      const Trace trace = generate_trace(preset(name, seed, model), model, tokens);
+      const LayerStatistics mean = mean_statistics(trace_statistics(trace, model.experts));
+      generated["max over mean load"] += mean.max_over_mean / seeds;
+      generated["zipf exponent of loads"] += mean.zipf_exponent / seeds;
+      generated["top tenth share"] += mean.top_tenth_share / seeds;
+      generated["adjacent share"] += mean.adjacent_share / seeds;
+      for (const std::int32_t ranks : {4, 8, 16, 32, 64})
+        generated["rank imbalance EP" + std::to_string(ranks)] +=
+            rank_imbalance(trace, model.experts, ranks).mean / seeds;
+    }
+    const base::JsonNode targets = text.node.member("targets");
+    for (const auto& [statistic, values] : targets.json().items()) {
+      CAPTURE(statistic);
+      REQUIRE(generated.contains(statistic));
+      const base::JsonNode target = targets.member(statistic), recorded = target.member("recorded");
+      const double middle = (recorded.at(0).number() + recorded.at(1).number()) / 2;
+      std::cout << name << ": " << statistic << " " << generated[statistic] << ", recorded " << recorded.at(0).number()
+                << " to " << recorded.at(1).number()
+                << "
+                   ";
+          CHECK(generated[statistic] == Approx(middle).epsilon(0.15));
+      CHECK(generated[statistic] == Approx(target.member("generated").number()).epsilon(0.04));
+    }
+  }
+}
+
+TEST_CASE("generator parameters can be overridden, printed and read back; bad ones are refused") {
+  const Model model = model_preset("deepseek-v3");
+  const GeneratorParameters p =
+      parameters_of(R"({"preset": "deepseek-v3-decode", "seed": 9, "zipf_exponent": 0.7})", model);
+  CHECK(p.zipf_exponent == 0.7);
+  CHECK(p.seed == 9);
+  CHECK(p.cluster_experts == preset("deepseek-v3-decode", 1, model).cluster_experts);
+  CHECK(to_json(parameters_of(to_json(p).dump(), model)) == to_json(p));
+
+  std::vector<std::string> warnings;
+  const auto error_of = [&](const char* json) {
+    return input_error([&] { read_generator(JsonText(json).node, model, warnings); });
+  };
+  CHECK(error_of(R"({"preset": "deepseek-v3-decode"})") == Contains("missing key \"seed\""));
+  CHECK(error_of(R"({"preset": "deepseek-v3-decod", "seed": 1})") == Contains("did you mean \"deepseek-v3-decode\""));
+  CHECK(error_of(R"({"seed": 1, "zipf_exponent": 1})") == Contains("missing key"));
+  CHECK(error_of(R"({"preset": "deepseek-v3-decode", "seed": -1})") == Contains("/seed: out of range"));
+  CHECK(error_of(R"({"preset": "deepseek-v3-decode", "seed": 1, "kept_last": 1.5})") == Contains("/kept_last"));
+  CHECK(error_of(R"({"preset": "deepseek-v3-decode", "seed": 1, "zipf_shift": 0})") == Contains("/zipf_shift"));
+  CHECK(error_of(R"({"preset": "deepseek-v3-decode", "seed": 1, "zipf": 1})") == Contains("unknown key \"zipf\""));
+  CHECK(warnings.empty());
+  read_generator(JsonText(R"({"preset": "qwen3-30b-a3b", "seed": 1})").node, model, warnings);
+  REQUIRE(warnings.size() == 1);
+  CHECK(warnings[0] == Contains("calibrated for top-8 of 128 experts, the model has top-8 of 256"));
+}
+
+}  // namespace
+}  // namespace moesim::workloads

@@ -1,0 +1,78 @@
+// Small inputs of the workload tests: JSON texts, scratch files, traces.
+#pragma once
+
+#include <filesystem>
+#include <ostream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "workloads/model.h"
+#include "workloads/trace.h"
+
+namespace moesim::tests {
+
+// CHECK(text == Contains("part")) shows both when it fails.
+struct Contains {
+  std::string part;
+  explicit Contains(std::string text) : part(std::move(text)) {}
+  friend bool operator==(const std::string& text, const Contains& wanted) {
+    return text.find(wanted.part) != std::string::npos;
+  }
+  friend std::ostream& operator<<(std::ostream& out, const Contains& wanted) {
+    return out << "a text with \"" << wanted.part << '"';
+  }
+};
+
+// A parsed text and its root, kept together.
+struct JsonText {
+  base::JsonDocument document;
+  base::JsonNode node;
+  explicit JsonText(const std::string& text, const std::string& file = "test.json")
+      : document(base::parse_json(text, file)), node(document) {}
+};
+
+inline workloads::Model model_of(const std::string& json) { return workloads::read_model(JsonText(json).node); }
+inline workloads::Model model_preset(const std::string& name) { return model_of("{\"preset\": \"" + name + "\"}"); }
+
+// A folder that is removed with everything in it.
+class ScratchFolder {
+ public:
+  ScratchFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "moesim_test_XXXXXX").string();
+    path_ = mkdtemp(pattern.data());
+  }
+  ~ScratchFolder() { std::filesystem::remove_all(path_); }
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+
+  std::string file(const std::string& name) const { return (path_ / name).string(); }
+  std::string write(const std::string& name, const std::string& content) const {
+    base::write_file(file(name), content);
+    return file(name);
+  }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+// Token t chooses (31 t + 7 layer + i) mod experts, i = 0 ... top_k - 1, in every layer.
+inline workloads::Trace made_up_trace(std::int64_t tokens, std::int32_t layers, std::int32_t top_k, int experts) {
+  workloads::Trace trace;
+  trace.tokens = tokens;
+  trace.layers = layers;
+  trace.top_k = top_k;
+  trace.passes = {0, tokens};
+  for (std::int32_t layer = 0; layer < layers; ++layer)
+    for (std::int64_t t = 0; t < tokens; ++t)
+      for (std::int32_t i = 0; i < top_k; ++i)
+        trace.ids.push_back(static_cast<std::uint16_t>((31 * t + 7 * layer + i) % experts));
+  return trace;
+}
+
+}  // namespace moesim::tests
