@@ -178,10 +178,8 @@ TEST_CASE("presets reproduce the recorded statistics that they name within 15 pe
       const base::JsonNode target = targets.member(statistic), recorded = target.member("recorded");
       const double middle = (recorded.at(0).number() + recorded.at(1).number()) / 2;
       std::cout << name << ": " << statistic << " " << generated[statistic] << ", recorded " << recorded.at(0).number()
-                << " to " << recorded.at(1).number()
-                << "
-                   ";
-          CHECK(generated[statistic] == Approx(middle).epsilon(0.15));
+                << " to " << recorded.at(1).number() << "\n";
+      CHECK(generated[statistic] == Approx(middle).epsilon(0.15));
       CHECK(generated[statistic] == Approx(target.member("generated").number()).epsilon(0.04));
     }
   }
