@@ -8,7 +8,9 @@ target_compile_options(moesim_flags INTERFACE
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> # GCC 12 warns wrongly of "text" + std::string (GCC bug 105651)
   $<$<BOOL:${MOESIM_WARNINGS_AS_ERRORS}>:-Werror>)
 if(MOESIM_SANITIZE)
-  target_compile_options(moesim_flags INTERFACE -fsanitize=${MOESIM_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  # The sanitizers' checks lead GCC to wrong -Wmaybe-uninitialized warnings, as its manual says.
+  target_compile_options(moesim_flags INTERFACE
+    -fsanitize=${MOESIM_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -Wno-maybe-uninitialized)
   target_link_options(moesim_flags INTERFACE -fsanitize=${MOESIM_SANITIZE})
 endif()
 set(CMAKE_CXX_EXTENSIONS OFF)
