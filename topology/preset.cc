@@ -51,7 +51,8 @@ NvLinkSpec read_nvlink(const JsonNode& node, std::int32_t nodes, std::int32_t gp
   NvLinkSpec spec;
   spec.link = {nvlink.required("link_bandwidth").bandwidth(), nvlink.required("latency").duration(), 1};
   if (nvlink.has("planes") + nvlink.has("mesh") + nvlink.has("bridges") != 1)
-    node.fail("NVLink is wired in one way", "exactly one of \"planes\", \"mesh\" and \"bridges\"");
+    node.fail("NVLink is wired in one way",
+              "exactly one of \"planes\", \"mesh\" and \"bridges\" (an override sets the other to null)");
   if (const auto planes = nvlink.optional("planes")) {
     if (planes->size() == 0) planes->fail("no NVSwitch", "the links of a GPU to each NVSwitch");
     for (std::size_t i = 0; i < planes->size(); ++i) spec.planes.push_back(small(planes->at(i), 1, kMaxLinks));

@@ -18,7 +18,7 @@ using base::JsonNode;
 
 constexpr const char* kOverride = "override";
 constexpr const char* kScaleOut = "scale_out";
-constexpr std::size_t kMostShown = 8;  // elements of a list in a note
+constexpr std::size_t kMostShown = 40;  // characters of a value in a note
 
 std::vector<std::string> preset_names() {
   std::vector<std::string> names;
@@ -104,7 +104,7 @@ void add_notes(Cluster& cluster, const UnitSpec& spec, const Json& preset, const
     if (!text.starts_with("assumed:") || !matters(path, spec, scales_out) || value == nullptr) continue;
     if (std::any_of(set.begin(), set.end(), [&, &assumed = path](const std::string& s) { return covers(s, assumed); }))
       continue;
-    const std::string is = value->is_object() || value->size() > kMostShown ? "" : " = " + shown(*value);
+    const std::string is = value->dump().size() > kMostShown ? "" : " = " + shown(*value);
     cluster.notes.push_back(path + is + ", " + text.substr(0, text.find(';')));
   }
 }
