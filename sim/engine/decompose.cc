@@ -49,51 +49,44 @@ void Decomposer::index_links(std::span<const std::uint32_t> classes) {
   begin_.push_back(static_cast<std::uint32_t>(members_.size()));
 }
 
-void Decomposer::choose(std::uint32_t i, std::uint32_t klass) {
-  Choice& choice = choice_[i];
-  choice = {{kNone, kNone}};
-  double least[2] = {kInfinity, kInfinity};
-  for (std::uint32_t h = routes_.begin[klass]; h < routes_.begin[klass + 1]; ++h) {
-    if (dropped_[routes_.link[h]]) continue;
-    const double rate = most_[routes_.link[h]] / routes_.weight[h];
-    if (rate < least[0]) {
-      least[1] = least[0];
-      choice.hop[1] = choice.hop[0];
-      least[0] = rate;
-      choice.hop[0] = h;
-    } else if (rate < least[1]) {
-      least[1] = rate;
-      choice.hop[1] = h;
-    }
-  }
-}
-
+// Whom each class names as its voucher is free; this takes one that vouches already, else the tightest, else the
+// nearest in its route (all flows that leave a NVLink relay came by one NIC, but from many).
 bool Decomposer::can_drop(std::uint32_t link, std::span<const std::uint32_t> classes,
                           std::span<const std::uint32_t> room) {
   if (least_[link] != most_[link]) return false;
   const double capacity = least_[link];
   double sum = 0;
-  bool can = true;
   vouching_.clear();
-  for (std::uint32_t m = begin_[order_[link] - 1]; m < begin_[order_[link]] && can; ++m) {
-    const std::uint32_t i = members_[m], own = member_hop_[m], c = classes[i];
-    const std::uint32_t hop = choice_[i].hop[0] != own ? choice_[i].hop[0] : choice_[i].hop[1];
-    const double capped = room[c] * routes_.rate_cap[c];
-    if (hop == kNone || capped * routes_.weight[hop] < most_[routes_.link[hop]]) {
-      sum += capped * routes_.weight[own];
-    } else {
-      const std::uint32_t s = routes_.link[hop];
-      const double ratio = routes_.weight[own] / routes_.weight[hop];
-      if (vouched_[s] == 0) vouching_.push_back(s);
-      if (ratio > vouched_[s]) {
-        sum += most_[s] * (ratio - vouched_[s]);
-        vouched_[s] = ratio;
-      }
+  for (std::uint32_t m = begin_[order_[link] - 1]; m < begin_[order_[link]] && sum <= capacity; ++m) {
+    const std::uint32_t own = member_hop_[m], c = classes[members_[m]];
+    const double weight = routes_.weight[own];
+    double tightest = kInfinity;
+    std::uint32_t voucher = kNone, distance = kNone;
+    bool vouched = false;
+    for (std::uint32_t h = routes_.begin[c]; h < routes_.begin[c + 1] && !vouched; ++h) {
+      const std::uint32_t s = routes_.link[h];
+      if (h == own || dropped_[s]) continue;
+      vouched = vouched_[s] * routes_.weight[h] >= weight;
+      const double rate = most_[s] / routes_.weight[h];
+      const std::uint32_t far = h > own ? h - own : own - h;
+      if (rate > tightest || (rate == tightest && far >= distance)) continue;
+      tightest = rate;
+      voucher = h;
+      distance = far;
     }
-    can = sum <= capacity;
+    if (vouched) continue;
+    if (const double capped = room[c] * routes_.rate_cap[c]; voucher == kNone || capped < tightest) {
+      sum += capped * weight;
+      continue;
+    }
+    const std::uint32_t s = routes_.link[voucher];
+    const double ratio = weight / routes_.weight[voucher];
+    if (vouched_[s] == 0) vouching_.push_back(s);
+    sum += most_[s] * (ratio - vouched_[s]);
+    vouched_[s] = ratio;
   }
   for (const std::uint32_t s : vouching_) vouched_[s] = 0;
-  return can;
+  return sum <= capacity;
 }
 
 std::uint32_t Decomposer::find(std::uint32_t i) {
@@ -128,21 +121,12 @@ std::uint32_t Decomposer::label(std::span<const std::uint32_t> classes, bool kep
 
 void Decomposer::run(std::span<const std::uint32_t> classes, std::span<const std::uint32_t> room) {
   index_links(classes);
-  choice_.resize(classes.size());
-  for (std::uint32_t i = 0; i < classes.size(); ++i) choose(i, classes[i]);
   families_ = label(classes, false, family_);
   by_capacity_.assign(links_.begin(), links_.end());
   std::sort(by_capacity_.begin(), by_capacity_.end(), [&](std::uint32_t a, std::uint32_t b) {
     return least_[a] > least_[b] || (least_[a] == least_[b] && order_[a] < order_[b]);
   });
-  for (const std::uint32_t l : by_capacity_) {
-    if (!can_drop(l, classes, room)) continue;
-    dropped_[l] = 1;
-    for (std::uint32_t m = begin_[order_[l] - 1]; m < begin_[order_[l]]; ++m) {
-      const std::uint32_t i = members_[m];
-      if (choice_[i].hop[0] == member_hop_[m] || choice_[i].hop[1] == member_hop_[m]) choose(i, classes[i]);
-    }
-  }
+  for (const std::uint32_t l : by_capacity_) dropped_[l] = can_drop(l, classes, room);
   components_ = label(classes, true, component_);
 }
 

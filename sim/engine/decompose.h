@@ -41,11 +41,7 @@ class Decomposer {
   bool dropped(std::uint32_t link) const { return dropped_[link] != 0; }
 
  private:
-  struct Choice {
-    std::uint32_t hop[2];  // of a class: the two kept hops that limit it most
-  };
   void index_links(std::span<const std::uint32_t> classes);
-  void choose(std::uint32_t i, std::uint32_t klass);
   bool can_drop(std::uint32_t link, std::span<const std::uint32_t> classes, std::span<const std::uint32_t> room);
   std::uint32_t find(std::uint32_t i);
   std::uint32_t label(std::span<const std::uint32_t> classes, bool kept_only, std::vector<std::uint32_t>& labels);
@@ -57,7 +53,6 @@ class Decomposer {
   std::vector<std::uint32_t> order_;            // [links] position in links_ + 1, 0 if not used
   std::vector<std::uint32_t> begin_, members_;  // by position in links_: (index of class)
   std::vector<std::uint32_t> member_hop_;
-  std::vector<Choice> choice_;   // [classes given]
   std::vector<double> vouched_;  // [links] largest a_cl / a_cs so far, while looking at one l
   std::vector<std::uint32_t> vouching_, by_capacity_;
   std::vector<std::uint32_t> parent_;
