@@ -30,7 +30,7 @@ class Table {
   double number(std::size_t row, std::string_view column) const;  // finite
   std::int64_t integer(std::size_t row, std::string_view column, std::int64_t lowest = 0) const;
   double time_us(std::size_t row, std::string_view column) const;  // > 0
-  // A whole column that is present: the text of row r is column_text[r].
+  // Which of `accepted` the text is.
   std::size_t one_of(std::size_t row, std::string_view column, std::initializer_list<std::string_view> accepted) const;
 
   [[noreturn]] void fail(std::size_t row, std::string_view column, const std::string& problem,

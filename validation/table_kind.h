@@ -78,6 +78,9 @@ struct TableKind {
   std::function<Samples(const calibration::Table&, const System&)> read;
   // Beside the splits by system (each system left out), which are made for every kind.
   std::vector<Split> splits;
+  // Median and 90th percentile of the relative error to reach on every hold-out; 0: none set.
+  double goal_median = 0, goal_p90 = 0;
+  std::string_view limits;  // Markdown for docs/accuracy.md: where and why the model fails
 };
 
 }  // namespace moesim::validation

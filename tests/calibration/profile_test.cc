@@ -13,10 +13,10 @@ TEST_CASE("every shipped profile is plausible and says where each number comes f
     CHECK(profile.name == name);
     CHECK(profile.hash.size() == 16);
     if (profile.ideal) continue;
-    CHECK(profile.sms.value >= 100);
-    CHECK(profile.hbm_bandwidth.value > base::Bandwidth(0.5e12));
+    CHECK(profile.sms.value >= 50);
+    CHECK(profile.hbm_bandwidth.value > base::Bandwidth(0.25e12));
     CHECK(profile.hbm_bandwidth.value < base::Bandwidth(20e12));
-    CHECK(profile.hbm_capacity.value >= base::Bytes(40e9));
+    CHECK(profile.hbm_capacity.value >= base::Bytes(20e9));
     CHECK(profile.bf16.value > base::FlopRate(1e14));
     if (profile.fp8) CHECK(profile.fp8->value / profile.bf16.value == doctest::Approx(2).epsilon(0.02));
     CHECK_FALSE(profile.bf16.reference.empty());

@@ -1,0 +1,48 @@
+// Fitting kernels to measured tables, hold-outs, and the widths of intervals: what `calibrate fit` does.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "calibration/kernel_fit.h"
+#include "validation/score.h"
+
+namespace moesim::validation {
+
+// A table with the system that it was measured on.
+struct MeasuredTable {
+  calibration::Table table;
+  std::string label;  // "C1_gemm/h100_sxm__gemm.csv"
+  System system;
+  TableKind kind;
+  Samples samples;
+};
+
+// All tables below a folder (*.csv, in order of their paths) whose kind is modelled. A file's system is the beginning
+// of its name, up to "__". Throws InputError for a folder without any.
+std::vector<MeasuredTable> read_tables(const std::string& folder);
+MeasuredTable read_table(const std::string& path, const std::string& system);
+
+// One hold-out of one kernel: fitted to a part of the rows, judged on another.
+struct HoldOut {
+  std::string split;  // "m <= 512, larger m held out", or "b200 left out"
+  Split::By by = Split::By::Size;
+  std::string system;  // profile of the judged rows
+  std::string kernel;
+  profile::Relation relation = profile::Relation::FittedSystem;
+  std::vector<ScoredSample> samples;
+  GroupScore score;  // with intervals whose width comes from the other hold-outs
+};
+
+struct KernelResult {
+  profile::KernelModel model;
+  calibration::KernelFit fit;  // with the widths of all hold-outs
+  std::vector<HoldOut> hold_outs;
+};
+
+// Fits all kernels of all tables, each kernel to its own rows alone. Without hold-outs the intervals' widths are those
+// of the fitted rows.
+std::vector<KernelResult> fit_all(const std::vector<MeasuredTable>& tables, bool hold_outs);
+
+}  // namespace moesim::validation

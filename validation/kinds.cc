@@ -1,0 +1,134 @@
+#include "validation/kinds.h"
+
+#include <algorithm>
+
+namespace moesim::validation {
+namespace {
+
+using calibration::Table;
+
+bool several_nodes(const Table& table) {
+  for (std::size_t row = 0; row < table.rows(); ++row)
+    if (table.integer(row, "nodes", 1) > 1) return true;
+  return false;
+}
+
+bool one_node(const Table& table) { return !several_nodes(table); }
+
+TableKind unmodelled(std::string_view name, std::string_view title, std::vector<std::string_view> columns,
+                     std::vector<std::string_view> times, std::function<bool(const Table&)> matches = {}) {
+  TableKind kind;
+  kind.name = name;
+  kind.title = title;
+  kind.columns = std::move(columns);
+  kind.time_columns = std::move(times);
+  kind.matches = std::move(matches);
+  return kind;
+}
+
+// The time column that this column would be in another unit: "latency_ms" for "latency_us".
+bool same_stem(std::string_view column, std::string_view time) {
+  const std::string_view stem = time.substr(0, time.size() - 3);  // without "_us"
+  if (!column.starts_with(stem)) return false;
+  const std::string_view unit = column.substr(stem.size());
+  return unit.empty() || unit == "_ms" || unit == "_s" || unit == "_ns" || unit == "_sec" || unit == "_seconds" ||
+         unit == "_usec" || unit == "_microseconds" || unit == "_milliseconds";
+}
+
+std::vector<std::string_view> missing(const TableKind& kind, const Table& table) {
+  std::vector<std::string_view> columns;
+  std::copy_if(kind.columns.begin(), kind.columns.end(), std::back_inserter(columns),
+               [&](std::string_view column) { return !table.has(column); });
+  return columns;
+}
+
+[[noreturn]] void fail_unknown(const Table& table, const std::vector<TableKind>& kinds) {
+  const TableKind* nearest = nullptr;
+  double best = 0;
+  for (const TableKind& kind : kinds) {
+    const double share =
+        1 - static_cast<double>(missing(kind, table).size()) / static_cast<double>(kind.columns.size());
+    if (share <= best) continue;
+    best = share;
+    nearest = &kind;
+  }
+  if (nearest == nullptr || best < 0.4) {
+    std::string known;
+    for (const TableKind& kind : kinds)
+      known += (known.empty() ? "" : ", ") + std::string(kind.name) + " (" + std::string(kind.title) + ")";
+    throw base::InputError(table.file(), "line 1", "the columns are those of no known kind of table", known);
+  }
+  const std::string name = std::string(nearest->name) + " (" + std::string(nearest->title) + ")";
+  const auto lacking = missing(*nearest, table);
+  for (const std::string_view column : lacking) {
+    if (std::find(nearest->time_columns.begin(), nearest->time_columns.end(), column) == nearest->time_columns.end())
+      continue;
+    for (const std::string& other : table.columns()) {
+      if (same_stem(other, column)) {
+        throw base::InputError(table.file(), "line 1", "the column \"" + other + "\" of a table " + name,
+                               "\"" + std::string(column) + "\", a time in microseconds");
+      }
+    }
+  }
+  std::string list;
+  for (const std::string_view column : lacking) list += (list.empty() ? "\"" : ", \"") + std::string(column) + "\"";
+  throw base::InputError(table.file(), "line 1",
+                         list.empty() ? "the values fit no kind of table; by its columns it would be " + name
+                                      : "a table " + name + " lacks the column " + list);
+}
+
+}  // namespace
+
+std::vector<TableKind> unmodelled_kinds() {
+  return {
+      unmodelled("N1", "NCCL collectives", {"op", "dtype", "num_gpus", "bytes", "latency_us"}, {"latency_us"}),
+      unmodelled("N2", "DeepEP low-latency kernels, several nodes",
+                 {"nodes", "ep", "hidden", "topk", "experts", "tokens_per_rank", "dispatch_us", "combine_us"},
+                 {"dispatch_us", "combine_us"}, several_nodes),
+      unmodelled("N3", "DeepEP low-latency kernels",
+                 {"nodes", "ep", "hidden", "topk", "experts", "tokens_per_rank", "dispatch_us", "combine_us"},
+                 {"dispatch_us", "combine_us"}, one_node),
+      unmodelled("N4", "DeepEP normal kernels",
+                 {"nodes", "ep", "hidden", "topk", "experts", "tokens_per_rank", "dispatch_sms", "dispatch_transmit_us",
+                  "dispatch_notify_us", "combine_sms", "combine_transmit_us", "combine_notify_us"},
+                 {"dispatch_transmit_us", "dispatch_notify_us", "combine_transmit_us", "combine_notify_us"}),
+      unmodelled("N5", "TensorRT-LLM NVLink all-to-all",
+                 {"kernel", "phase", "dtype", "ep", "tokens_per_rank", "hidden", "topk", "experts", "latency_us"},
+                 {"latency_us"}),
+      unmodelled("N6", "fused dispatch, grouped GEMM and combine",
+                 {"phase", "dtype", "hidden", "inter", "topk", "experts", "ep", "dist", "tokens_per_rank",
+                  "tokens_global", "latency_us"},
+                 {"latency_us"}),
+      unmodelled(
+          "C2", "grouped expert GEMM",
+          {"kernel", "dtype", "hidden", "inter", "topk", "experts", "tp", "ep", "dist", "tokens_global", "latency_us"},
+          {"latency_us"}),
+      unmodelled("C3", "wide-EP experts",
+                 {"phase", "dtype", "hidden", "inter", "topk", "experts", "ep", "dist", "tokens_global", "latency_us"},
+                 {"latency_us"}),
+      unmodelled("C4", "MLA attention", {"dtype", "kv_dtype", "heads", "batch", "isl", "tp", "step", "latency_us"},
+                 {"latency_us"}),
+      unmodelled("E1", "serving end to end", {"model", "system", "isl", "osl", "concurrency", "ttft_ms", "tpot_ms"},
+                 {}),
+  };
+}
+
+std::vector<TableKind> table_kinds() {
+  std::vector<TableKind> kinds{gemm_kind()};
+  for (TableKind& kind : unmodelled_kinds()) kinds.push_back(std::move(kind));
+  return kinds;
+}
+
+TableKind recognise(const Table& table) {
+  const std::vector<TableKind> kinds = table_kinds();
+  const TableKind* best = nullptr;
+  for (const TableKind& kind : kinds) {
+    if (!missing(kind, table).empty() || (best != nullptr && kind.columns.size() <= best->columns.size())) continue;
+    if (kind.matches && !kind.matches(table)) continue;
+    best = &kind;
+  }
+  if (best == nullptr) fail_unknown(table, kinds);
+  return *best;
+}
+
+}  // namespace moesim::validation

@@ -1,0 +1,104 @@
+#include "validation/system.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <mutex>
+
+#include <nlohmann/json.hpp>
+
+#include "base/patch.h"
+
+namespace moesim::validation {
+namespace {
+
+struct Row {
+  std::string_view system;
+  std::string_view profile;
+  std::string_view cluster;    // the "cluster" section of a scenario, without the number of nodes
+  std::int32_t gpus_per_unit;  // of the preset's unit, a node or a rack
+};
+
+// Boards without a preset of their own are a preset's board with other links: A100 on 6 NVSwitches with 2 links to
+// each, Blackwell on 2 with 9 links to each, PCIe cards in the two-socket server of pcie_rtx_pro_6000_8.
+constexpr std::array<Row, 14> kSystems{{
+    {"a100_sxm", "a100",
+     R"({"preset": "hgx_h100", "override": {"gpu": "a100", "nvlink": {"planes": [2, 2, 2, 2, 2, 2]},
+         "host": {"pcie": {"bandwidth": "32 GB/s"}}, "nics": {"bandwidth": "200 Gb/s"}}})",
+     8},
+    {"h100_sxm", "h100", R"({"preset": "hgx_h100"})", 8},
+    {"h200_sxm", "h200", R"({"preset": "hgx_h200"})", 8},
+    {"b200_sxm", "b200",
+     R"({"preset": "hgx_h100", "override": {"gpu": "b200", "nvlink": {"link_bandwidth": "50 GB/s", "planes": [9, 9]}}})",
+     8},
+    {"b300_sxm", "b300",
+     R"({"preset": "hgx_h100", "override": {"gpu": "b300", "nvlink": {"link_bandwidth": "50 GB/s", "planes": [9, 9]},
+         "host": {"pcie": {"bandwidth": "128 GB/s"}}, "nics": {"bandwidth": "800 Gb/s"}}})",
+     8},
+    {"gb200", "gb200", R"({"preset": "gb200_nvl72"})", 72},
+    {"gb300", "gb300", R"({"preset": "gb200_nvl72", "override": {"gpu": "gb300"}})", 72},
+    {"l40s", "l40s",
+     R"({"preset": "pcie_rtx_pro_6000_8", "override": {"gpu": "l40s",
+         "host": {"pcie": {"bandwidth": "32 GB/s"}, "p2p": "host_staged"}}})",
+     8},
+    {"rtx_pro_6000_server", "rtx_pro_6000", R"({"preset": "pcie_rtx_pro_6000_8"})", 8},
+    {"a100_pcie", "a100_pcie",
+     R"({"preset": "pcie_rtx_pro_6000_8", "override": {"gpu": "a100_pcie", "host": {"pcie": {"bandwidth": "32 GB/s"}}}})",
+     8},
+    {"a30", "a30",
+     R"({"preset": "pcie_rtx_pro_6000_8", "override": {"gpu": "a30", "host": {"pcie": {"bandwidth": "32 GB/s"}}}})", 8},
+    {"h100_pcie", "h100_pcie", R"({"preset": "pcie_rtx_pro_6000_8", "override": {"gpu": "h100_pcie"}})", 8},
+    {"l4", "l4",
+     R"({"preset": "pcie_rtx_pro_6000_8", "override": {"gpu": "l4", "host": {"pcie": {"bandwidth": "32 GB/s"}}}})", 8},
+    {"hopper_8gpu_ib400", "h100", R"({"preset": "hgx_h100"})", 8},
+}};
+
+const Row& row_of(std::string_view name) {
+  for (const Row& row : kSystems)
+    if (row.system == name) return row;
+  if (name == "b60") throw base::InputError("", "", "system \"b60\" is an Intel GPU: only NVIDIA systems are modelled");
+  throw base::InputError("", "",
+                         "unknown system \"" + std::string(name) + "\"" + base::suggestion(name, system_names()));
+}
+
+}  // namespace
+
+struct System::Clusters {
+  std::mutex mutex;
+  std::map<std::int32_t, std::shared_ptr<const ClusterView>> by_units;
+};
+
+System::System(std::string_view name)
+    : name_(name), profile_(profile::profile_preset(row_of(name).profile)), clusters_(std::make_shared<Clusters>()) {}
+
+std::shared_ptr<const ClusterView> System::cluster(std::int32_t gpus) const {
+  const Row& row = row_of(name_);
+  const std::int32_t units = std::max(1, (gpus + row.gpus_per_unit - 1) / row.gpus_per_unit);
+  const std::lock_guard lock(clusters_->mutex);
+  std::shared_ptr<const ClusterView>& view = clusters_->by_units[units];
+  if (view == nullptr) {
+    base::JsonDocument document = base::parse_json(row.cluster, "cluster of system " + name_);
+    if (units > 1) base::apply_set(document, "nodes=" + std::to_string(units));
+    auto fresh = std::make_shared<ClusterView>();
+    fresh->cluster = topology::read_cluster(base::JsonNode(document));
+    fresh->router = std::make_unique<topology::Router>(fresh->cluster);
+    view = std::move(fresh);
+  }
+  return view;
+}
+
+std::vector<std::string> system_names() {
+  std::vector<std::string> names;
+  for (const Row& row : kSystems) names.emplace_back(row.system);
+  return names;
+}
+
+std::string system_of_file(std::string_view path) {
+  const std::string_view file = path.substr(path.rfind('/') + 1);
+  const std::string_view system = file.substr(0, std::min(file.find("__"), file.size()));
+  for (const Row& row : kSystems)
+    if (row.system == system) return std::string(system);
+  return "";
+}
+
+}  // namespace moesim::validation
