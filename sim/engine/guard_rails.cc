@@ -62,7 +62,7 @@ class Checker {
       }
     }
     for (std::size_t r = 0; r < usage.size(); ++r) {
-      if (usage[r] > capacity_[r] * ((last[r] - first[r]) * (1 + slack_) + 1e-14 * last[r]))
+      if (usage[r] > 0 && usage[r] > capacity_[r] * ((last[r] - first[r]) * (1 + slack_) + 1e-14 * last[r]))
         impossible(graph_.resources()[r].name + " carried more than its capacity in " + exchange.name);
     }
   }
