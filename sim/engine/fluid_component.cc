@@ -9,22 +9,41 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Ends closer than this, relative to their time, are one moment.
 constexpr double kSameTime = 1e-12;
 
+inline double lowest_of_lanes(const double* x) {
+  const double a = std::min(x[0], x[4]), b = std::min(x[1], x[5]);
+  const double c = std::min(x[2], x[6]), d = std::min(x[3], x[7]);
+  return std::min(std::min(a, b), std::min(c, d));
+}
+
 }  // namespace
 
 void FluidComponent::build(const MaxMinProblem& problem, double now) {
   rates_.build(problem);
   clock_ = now;
   next_ = kInfinity;
-  virtual_.assign(rates_.positions(), 0);
-  head_.assign(rates_.positions(), kInfinity);
-  wait_.assign(rates_.positions(), kInfinity);
+  const std::size_t positions = rates_.positions(), blocks = positions / kLanes;
+  virtual_.assign(positions, 0);
+  speed_.assign(positions, 0);
+  head_.assign(positions, kInfinity);
+  end_.assign(positions, kInfinity);
+  since_.assign(blocks, now);
+  block_end_.assign(blocks, kInfinity);
   slot_.assign(rates_.slots(), kInfinity);
   offset_.assign(problem.classes(), 0);
   heap_.assign(problem.classes(), FlowHeaps::kNone);
-  is_stale_.assign(rates_.positions(), 0);
+  is_stale_.assign(positions, 0);
   stale_.clear();
+  is_touched_.assign(blocks, 0);
+  touched_.clear();
   due_.clear();
   classes_with_flows_ = 0;
+}
+
+void FluidComponent::touch(std::uint32_t position) {
+  const auto block = static_cast<std::uint32_t>(position / kLanes);
+  if (is_touched_[block]) return;
+  is_touched_[block] = 1;
+  touched_.push_back(block);
 }
 
 // Writes the class's slot in its group.
@@ -33,6 +52,7 @@ void FluidComponent::put(const FlowHeaps& flows, std::uint32_t klass) {
   const double end = flows.tag(heap_[klass]) - offset_[klass];
   slot_[rates_.route_slot(hop)] = end;
   head_[p] = std::min(head_[p], end);
+  touch(p);
 }
 
 void FluidComponent::adopt(const FlowHeaps& flows, std::uint32_t klass, std::uint32_t heap, std::uint32_t count,
@@ -40,7 +60,7 @@ void FluidComponent::adopt(const FlowHeaps& flows, std::uint32_t klass, std::uin
   rates_.add(klass, count);
   ++classes_with_flows_;
   heap_[klass] = heap;
-  offset_[klass] = progress - virtual_[position_of(klass)];
+  offset_[klass] = progress - virtual_now(position_of(klass));
   put(flows, klass);
 }
 
@@ -61,7 +81,8 @@ void FluidComponent::rescan(std::uint32_t position) {
   std::fill_n(low, kLanes, kInfinity);
   for (std::uint32_t s = begin; s < end; s += kLanes)
     for (std::uint32_t i = 0; i < kLanes; ++i) low[i] = slot[s + i] < low[i] ? slot[s + i] : low[i];
-  head_[position] = *std::min_element(low, low + kLanes);
+  head_[position] = lowest_of_lanes(low);
+  touch(position);
 }
 
 // Carries the classes that moved over to the virtual time of their new group.
@@ -74,7 +95,7 @@ void FluidComponent::regroup(const FlowHeaps& flows) {
       stale_.push_back(from);
     }
     old_slot = kInfinity;
-    offset_[move.klass] += virtual_[from] - virtual_[to];
+    offset_[move.klass] += virtual_now(from) - virtual_now(to);
     put(flows, move.klass);
   }
   for (const std::uint32_t p : stale_) {
@@ -84,82 +105,94 @@ void FluidComponent::regroup(const FlowHeaps& flows) {
   stale_.clear();
 }
 
+// Brings V, speed and the first ends of a block up to date.
+void FluidComponent::refresh(std::uint32_t block) {
+  const std::size_t first = block * kLanes;
+  const double step = clock_ - since_[block], clock = clock_;
+  const double* level = rates_.levels() + first;
+  double *v = &virtual_[first], *speed = &speed_[first], *end = &end_[first], *head = &head_[first];
+  for (std::size_t i = 0; i < kLanes; ++i) {
+    v[i] += speed[i] * step;
+    speed[i] = level[i];
+    const double wait = (head[i] - v[i]) / speed[i];
+    end[i] = clock + wait < kInfinity ? clock + wait : kInfinity;  // no number: nothing left, but no progress either
+  }
+  since_[block] = clock_;
+  block_end_[block] = lowest_of_lanes(end);
+  is_touched_[block] = 0;
+}
+
+// Notes the slots of `position` that end up to `limit`.
+void FluidComponent::find_due(std::uint32_t position, double limit) {
+  const double* slot = slot_.data();
+  const std::uint32_t end = rates_.slot_begin(position + 1);
+  for (std::uint32_t s = rates_.slot_begin(position); s < end; s += kLanes) {
+    if (lowest_of_lanes(slot + s) > limit) continue;
+    for (std::uint32_t i = s; i < s + kLanes; ++i)
+      if (slot[i] <= limit) due_.push_back({position, i, limit});
+  }
+}
+
 void FluidComponent::schedule(const FlowHeaps& flows, double tolerance, double epoch) {
   if (rates_.changed()) {
     rates_.solve();
+    for (const std::uint32_t p : rates_.refrozen()) touch(p);
     regroup(flows);
   }
-  const std::size_t positions = rates_.positions();
-  const double* level = rates_.levels();
-  double low[kLanes];
-  std::fill_n(low, kLanes, kInfinity);
-  for (std::size_t p = 0; p < positions; p += kLanes) {
-    for (std::size_t i = 0; i < kLanes; ++i) {
-      const double wait = (head_[p + i] - virtual_[p + i]) / level[p + i];
-      wait_[p + i] = wait;
-      low[i] = wait < low[i] ? wait : low[i];
-    }
-  }
-  const double first = *std::min_element(low, low + kLanes);
+  for (const std::uint32_t block : touched_) refresh(block);
+  touched_.clear();
   due_.clear();
   next_ = kInfinity;
+  double first = kInfinity;
+  for (const double end : block_end_) first = std::min(first, end);
   if (first == kInfinity) return;
-  const double at = clock_ + first;
-  const double window = first + std::max(kSameTime * at, tolerance * (at - epoch));
-  double rate = 0, late = 0;
-  for (std::size_t p = 0; p < positions; ++p) {
-    if (!(wait_[p] <= window)) continue;
-    const double limit = std::max(head_[p], virtual_[p] + level[p] * window);
-    due_.push_back({static_cast<std::uint32_t>(p), limit});
-    for (std::uint32_t s = rates_.slot_begin(static_cast<std::uint32_t>(p)); s < rates_.slot_begin(p + 1); ++s) {
-      if (slot_[s] > limit) continue;
-      rate += level[p];
-      late += level[p] * ((slot_[s] - virtual_[p]) / level[p] - first);
-    }
+  const double last = first + std::max(kSameTime * first, tolerance * (first - epoch));
+  for (std::uint32_t b = 0; b < block_end_.size(); ++b) {
+    if (block_end_[b] > last) continue;
+    for (auto p = static_cast<std::uint32_t>(b * kLanes); p < (b + 1) * kLanes; ++p)
+      if (end_[p] <= last) find_due(p, std::max(head_[p], virtual_at(p, last)));
   }
-  next_ = clock_ + (first + late / rate);
+  double rate = 0, late = 0;
+  for (const Due& due : due_) {
+    const double speed = speed_[due.position];
+    rate += speed;
+    late += (slot_[due.slot] - virtual_at(due.position, first));
+  }
+  next_ = due_.size() == 1 ? first : std::max(clock_, first + late / rate);
 }
 
-void FluidComponent::advance(double now) {
-  const double step = now - clock_;
-  const double* level = rates_.levels();
-  for (std::size_t p = 0; p < virtual_.size(); ++p) virtual_[p] += level[p] * step;
-  clock_ = now;
-}
-
-void FluidComponent::complete(FlowHeaps& flows, const Due& due, std::vector<std::uint32_t>& completed) {
-  const std::uint32_t begin = rates_.slot_begin(due.position), end = rates_.slot_begin(due.position + 1);
-  for (std::uint32_t s = begin; s < end; ++s) {
-    if (slot_[s] > due.limit) continue;
-    const std::uint32_t klass = rates_.slot_class(s);
-    if (klass == MaxMin::kNone) break;
+// Ends the flows of due_.
+void FluidComponent::complete(FlowHeaps& flows, std::vector<std::uint32_t>& completed) {
+  for (std::size_t d = 0; d < due_.size(); ++d) {
+    const auto [position, slot, limit] = due_[d];
+    const std::uint32_t klass = rates_.slot_class(slot);
     std::uint32_t count = 0;
     std::uint32_t& heap = heap_[klass];
     do {
       completed.push_back(heap);
       heap = flows.pop(heap);
       ++count;
-    } while (heap != FlowHeaps::kNone && flows.tag(heap) - offset_[klass] <= due.limit);
+    } while (heap != FlowHeaps::kNone && flows.tag(heap) - offset_[klass] <= limit);
     rates_.remove(klass, count);
-    slot_[s] = heap == FlowHeaps::kNone ? kInfinity : flows.tag(heap) - offset_[klass];
+    slot_[slot] = heap == FlowHeaps::kNone ? kInfinity : flows.tag(heap) - offset_[klass];
     if (heap == FlowHeaps::kNone) --classes_with_flows_;
+    if (d + 1 == due_.size() || due_[d + 1].position != position) rescan(position);
   }
-  rescan(due.position);
+  due_.clear();
 }
 
 void FluidComponent::complete_scheduled(FlowHeaps& flows, std::vector<std::uint32_t>& completed) {
-  advance(next_);
-  for (const Due& due : due_) complete(flows, due, completed);
-  due_.clear();
+  clock_ = next_;
   next_ = kInfinity;
+  complete(flows, completed);
 }
 
 void FluidComponent::complete_due(FlowHeaps& flows, std::vector<std::uint32_t>& completed) {
-  const double* level = rates_.levels();
-  for (std::uint32_t p = 0; p < virtual_.size(); ++p) {
-    const double limit = virtual_[p] + level[p] * (kSameTime * clock_);
-    if (head_[p] <= limit) complete(flows, {p, limit}, completed);
-  }
+  due_.clear();
+  const double last = clock_ + kSameTime * clock_;
+  for (std::uint32_t p = 0; p < head_.size(); ++p)
+    if (const double limit = virtual_at(p, last); head_[p] <= limit) find_due(p, limit);
+  complete(flows, completed);
 }
 
 }  // namespace moesim::engine

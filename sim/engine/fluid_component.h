@@ -6,6 +6,9 @@
 // flows by the progress at which each is drained. A position has a slot per class that crosses it: the first end, in
 // terms of V_p, among the class's flows while the class belongs to the group, otherwise infinity. A completion
 // therefore touches the slots of one position, plus those of the few classes that change their group.
+//
+// V is brought up to date, and the time at which the first slot ends is computed, only for blocks of positions of which
+// a level or a first slot has changed.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +25,7 @@ class FluidComponent {
   void build(const MaxMinProblem& problem, double now);
 
   // The class's progress so far, to carry on with when the component is built anew (0 for a fresh one).
-  double progress(std::uint32_t klass) const { return virtual_[position_of(klass)] + offset_[klass]; }
+  double progress(std::uint32_t klass) const { return virtual_now(position_of(klass)) + offset_[klass]; }
   std::uint32_t heap(std::uint32_t klass) const { return heap_[klass]; }
   // Adopts a class with flows from before; `progress` in terms of their tags.
   void adopt(const FlowHeaps& flows, std::uint32_t klass, std::uint32_t heap, std::uint32_t count, double progress);
@@ -35,7 +38,7 @@ class FluidComponent {
   void schedule(const FlowHeaps& flows, double tolerance, double epoch);
   double next() const { return next_; }  // infinity if none
 
-  void advance(double now);
+  void advance(double now) { clock_ = now; }
   // Completes, at next(), what schedule() found; the flows leave their heaps and are appended to `completed`.
   void complete_scheduled(FlowHeaps& flows, std::vector<std::uint32_t>& completed);
   // Completes what is due at the present, if anything is (batching may pass the end of a flow).
@@ -48,26 +51,39 @@ class FluidComponent {
  private:
   struct Due {
     std::uint32_t position;
-    double limit;  // slots up to here
+    std::uint32_t slot;
+    double limit;  // the class's flows up to here
   };
+  double virtual_at(std::uint32_t position, double time) const {
+    return virtual_[position] + speed_[position] * (time - since_[position / kLanes]);
+  }
+  double virtual_now(std::uint32_t position) const { return virtual_at(position, clock_); }
   std::uint32_t position_of(std::uint32_t klass) const { return rates_.route_position(rates_.group(klass)); }
   void rescan(std::uint32_t position);
   void put(const FlowHeaps& flows, std::uint32_t klass);
-  void complete(FlowHeaps& flows, const Due& due, std::vector<std::uint32_t>& completed);
+  void touch(std::uint32_t position);
+  void refresh(std::uint32_t block);
+  void find_due(std::uint32_t position, double limit);
+  void complete(FlowHeaps& flows, std::vector<std::uint32_t>& completed);
   void regroup(const FlowHeaps& flows);
 
   MaxMin rates_;
   double clock_ = 0;
   double next_ = 0;
-  LaneVector virtual_;               // [positions] V
+  LaneVector virtual_;               // [positions] V at `since`
+  LaneVector speed_;                 // [positions] level since then
   LaneVector head_;                  // [positions] smallest slot
-  LaneVector wait_;                  // [positions] time until the head ends
+  LaneVector end_;                   // [positions] when it ends
+  std::vector<double> since_;        // [blocks]
+  std::vector<double> block_end_;    // [blocks] first end
   LaneVector slot_;                  // [slots]
   std::vector<double> offset_;       // [classes]
   std::vector<std::uint32_t> heap_;  // [classes]
   std::vector<Due> due_;
-  std::vector<std::uint32_t> stale_;  // positions whose head has left
-  std::vector<char> is_stale_;        // [positions]
+  std::vector<std::uint32_t> stale_;    // positions whose head has left
+  std::vector<char> is_stale_;          // [positions]
+  std::vector<std::uint32_t> touched_;  // blocks to be refreshed
+  std::vector<char> is_touched_;        // [blocks]
   std::uint32_t classes_with_flows_ = 0;
 };
 

@@ -1,6 +1,7 @@
 #include "sim/engine/maxmin.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "base/error.h"
@@ -11,6 +12,7 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Sums of integers below this are exact.
 constexpr double kExact = 4503599627370496.0;  // 2^52
+constexpr std::uint32_t kUnknown = MaxMin::kNone - 1;
 
 std::uint32_t padded(std::uint32_t count) { return (count + kLanes - 1) / kLanes * kLanes; }
 
@@ -87,12 +89,12 @@ void MaxMin::build(const MaxMinProblem& problem) {
   open_deg_.assign(positions, 0);
   ratio_.assign(positions, kInfinity);
   std::fill(level_.begin(), level_.end(), 0);
-  frozen_.assign(blocks, 0);
+  frozen_.assign(blocks + sizeof(std::uint64_t), 0);
   block_low_.assign(blocks, kInfinity);
   colour_low_.assign(colour_begin_.size() - 1, kInfinity);
   phase_of_.assign(positions, 0);
   frozen_order_.resize(positions);
-  frozen_count_ = 0;
+  frozen_count_ = first_refrozen_ = 0;
   log_.assign(2 * positions, 0);
   log_block_.resize(blocks);
   log_previous_.resize(blocks);
@@ -225,33 +227,51 @@ void MaxMin::add_tiles() {
     pairs += hops * hops;
   }
   pair_entry_.resize(pairs);
-  tile_begin_.assign(1, 0);
-  tile_block_.clear();
-  mark_.assign(positions / kLanes, kNone);  // position whose row has a tile for the block,
-  scratch_.resize(positions / kLanes);      // which is this one
-  for (std::uint32_t p = 0; p < positions; ++p) {
-    for (std::uint32_t slot = slot_begin_[p]; slot < slot_begin_[p + 1]; ++slot) {
-      const std::uint32_t c = slot_class_[slot];
-      if (c == kNone) break;
-      const std::uint32_t begin = route_begin_[c], hops = route_begin_[c + 1] - begin;
+  run_begin_.assign(1, 0);
+  runs_.clear();
+  only_class_.clear();
+  std::uint32_t tiles = 0;
+  std::vector<std::uint32_t>&tile_of = scratch_, &touched = touched_;  // of a block in the row at hand
+  mark_.assign(positions / kLanes, kNone);                             // the row that last touched the block
+  tile_of.resize(positions / kLanes);
+  const auto each_pair = [&](std::uint32_t p, auto visit) {  // (class, pair, position) of what shares a class with p
+    for (std::uint32_t slot = slot_begin_[p]; slot < slot_begin_[p + 1] && slot_class_[slot] != kNone; ++slot) {
+      const std::uint32_t c = slot_class_[slot], begin = route_begin_[c], hops = route_begin_[c + 1] - begin;
       std::uint32_t own = 0;
       while (route_position_[begin + own] != p) ++own;
-      for (std::uint32_t j = 0; j < hops; ++j) {
-        if (j == own) continue;
-        const std::uint32_t other = route_position_[begin + j], block = other / kLanes;
-        if (mark_[block] != p) {
-          mark_[block] = p;
-          scratch_[block] = static_cast<std::uint32_t>(tile_block_.size());
-          tile_block_.push_back(block);
-        }
-        pair_entry_[pair_begin_[c] + own * hops + j] = scratch_[block] * kLanes + other % kLanes;
-      }
+      for (std::uint32_t j = 0; j < hops; ++j)
+        if (j != own) visit(c, pair_begin_[c] + own * hops + j, route_position_[begin + j]);
     }
-    tile_begin_.push_back(static_cast<std::uint32_t>(tile_block_.size()));
+  };
+  for (std::uint32_t p = 0; p < positions; ++p) {
+    touched.clear();
+    each_pair(p, [&](std::uint32_t, std::uint32_t, std::uint32_t other) {
+      const auto block = static_cast<std::uint32_t>(other / kLanes);
+      if (mark_[block] == p) return;
+      mark_[block] = p;
+      touched.push_back(block);
+    });
+    std::sort(touched.begin(), touched.end());
+    for (const std::uint32_t block : touched) {
+      constexpr std::uint32_t kGap = 2;  // tiles of zeros are cheaper than a new run
+      const bool fresh = runs_.size() == run_begin_.back();
+      if (fresh || block - (runs_.back().block + runs_.back().length) > kGap) runs_.push_back({tiles, block, 0});
+      const std::uint32_t length = block - runs_.back().block + 1;
+      tiles += length - runs_.back().length;
+      runs_.back().length = length;
+      tile_of[block] = tiles - 1;
+    }
+    run_begin_.push_back(static_cast<std::uint32_t>(runs_.size()));
+    only_class_.resize(tiles * kLanes, kUnknown);
+    each_pair(p, [&](std::uint32_t c, std::uint32_t pair, std::uint32_t other) {
+      const auto entry = static_cast<std::uint32_t>(tile_of[other / kLanes] * kLanes + other % kLanes);
+      pair_entry_[pair] = entry;
+      only_class_[entry] = only_class_[entry] == kUnknown ? c : kNone;
+    });
   }
-  weight_.assign(tile_block_.size() * kLanes, 0);
-  row_.assign(tile_block_.size(), 0);
-  column_.assign(tile_block_.size(), 0);
+  weight_.assign(tiles * kLanes, 0);
+  row_.assign(tiles + sizeof(std::uint64_t), 0);
+  column_.assign(tiles + sizeof(std::uint64_t), 0);
 }
 
 // Adds `flows` times the class's weights to (or, negative, takes them from) what the group of `hop` consumes elsewhere.
@@ -304,21 +324,35 @@ void MaxMin::set_capacity(std::uint32_t link, double capacity) {
   restart_ = 0;
 }
 
-// Classes that cross a link frozen just now and whose group is not frozen move to it.
+// Moves the class to the group of `position`, which its route crosses.
+void MaxMin::move(std::uint32_t klass, std::uint32_t position) {
+  const std::uint32_t from = group_[klass];
+  std::uint32_t to = route_begin_[klass];
+  while (route_position_[to] != position) ++to;
+  change(klass, from, -static_cast<double>(flows_[klass]));
+  change(klass, to, flows_[klass]);
+  group_[klass] = to;
+  moves_.push_back({klass, from, to});
+}
+
+// Of the classes that cross `position`, those whose group is not frozen.
 void MaxMin::move_crossing(std::uint32_t position) {
   for (std::uint32_t slot = slot_begin_[position]; slot < slot_begin_[position + 1]; ++slot) {
     const std::uint32_t c = slot_class_[slot];
     if (c == kNone) break;
-    const std::uint32_t from = group_[c];
-    if (from == kNone) continue;
-    const std::uint32_t p = route_position_[from];
-    if (frozen_[p / kLanes] >> p % kLanes & 1) continue;
-    std::uint32_t to = route_begin_[c];
-    while (route_position_[to] != position) ++to;
-    change(c, from, -static_cast<double>(flows_[c]));
-    change(c, to, flows_[c]);
-    group_[c] = to;
-    moves_.push_back({c, from, to});
+    if (group_[c] == kNone) continue;
+    const std::uint32_t p = route_position_[group_[c]];
+    if (!(frozen_[p / kLanes] >> p % kLanes & 1)) move(c, position);
+  }
+}
+
+// The groups behind `lanes`, of eight tiles of the row of `position` from `tile` on, are not frozen and consume of the
+// link at `position`, which is frozen just now: their classes that cross it move to it.
+void MaxMin::join(std::uint32_t position, std::uint32_t tile, std::uint64_t lanes) {
+  for (; lanes != 0; lanes &= lanes - 1) {
+    const std::uint32_t c = only_class_[tile * kLanes + static_cast<std::uint32_t>(std::countr_zero(lanes))];
+    if (c == kNone) return move_crossing(position);  // all the rest as well
+    move(c, position);
   }
 }
 

@@ -23,7 +23,9 @@
 //
 // Layout. Links of one colour are stored together, padded to blocks of eight lanes. M is a sparse matrix of tiles: for
 // a link g, one tile for each block with a link that some class shares with g, with one byte of lanes that are not zero
-// (`row`) and one byte of the transposed entries that are not (`column`).
+// (`row`) and one byte of the transposed entries that are not (`column`). A row's tiles come in runs of adjacent
+// blocks, so that eight of them are looked at as one word; the loops avoid branches on data, which would be
+// mispredicted.
 //
 // Exactness. The weights of a link are scaled to integers (to units of its smallest weight where all are multiples of
 // it, otherwise to 2^-52 of the sum of all weights that can be active at once), so that M, deg and the frozen weight
@@ -102,6 +104,10 @@ class MaxMin {
   std::uint32_t slot_begin(std::uint32_t position) const { return slot_begin_[position]; }
   std::uint32_t slot_class(std::uint32_t slot) const { return slot_class_[slot]; }
   std::size_t slots() const { return slot_class_.size(); }
+  // Positions whose level the last solve set.
+  std::span<const std::uint32_t> refrozen() const {
+    return std::span(frozen_order_).subspan(first_refrozen_, frozen_count_ - first_refrozen_);
+  }
   // Classes whose group changed in the last solve, each once.
   std::span<const Move> moves() const { return moves_; }
   std::uint64_t phases() const { return phases_run_; }  // of all solves since build()
@@ -114,7 +120,9 @@ class MaxMin {
   void add_tiles();
   void change(std::uint32_t klass, std::uint32_t hop, double flows);
   void change_deg(std::uint32_t klass, double flows);
+  void move(std::uint32_t klass, std::uint32_t position);
   void move_crossing(std::uint32_t position);
+  void join(std::uint32_t position, std::uint32_t tile, std::uint64_t lanes);
   template <std::size_t Bytes>
   void solve_with();
   void solve_sse2();
@@ -136,8 +144,14 @@ class MaxMin {
   std::vector<std::uint32_t> route_slot_;      // [H]
   std::vector<std::uint32_t> slot_begin_;      // [P + 1]
   std::vector<std::uint32_t> slot_class_;
-  std::vector<std::uint32_t> tile_begin_;  // [P + 1]
-  std::vector<std::uint32_t> tile_block_;  // [T]
+  struct Run {
+    std::uint32_t tile;    // the first
+    std::uint32_t block;   // the first
+    std::uint32_t length;  // in tiles
+  };
+  std::vector<std::uint32_t> run_begin_;  // [P + 1]
+  std::vector<Run> runs_;
+  std::vector<std::uint32_t> only_class_;  // [8 T] the class that crosses both links; kNone if not just one
   std::vector<std::uint32_t> pair_begin_;  // [classes] of its square matrix in pair_entry_
   std::vector<std::uint32_t> pair_entry_;  // hop i, hop j of a class: index of M[link i][link j] in weight_
 
@@ -145,20 +159,20 @@ class MaxMin {
   std::vector<std::uint32_t> flows_;  // [classes]
   std::vector<std::uint32_t> group_;  // [classes] hop
   LaneVector weight_;                 // [8 T] M
-  std::vector<std::uint8_t> row_;     // [T]
-  std::vector<std::uint8_t> column_;  // [T]
+  std::vector<std::uint8_t> row_;     // [T], padded to read words
+  std::vector<std::uint8_t> column_;  // [T], padded to read words
   LaneVector deg_;                    // [P]
 
   // State of the water-filling.
   LaneVector open_deg_;                      // [P] deg of a link not frozen, -infinity of others
   LaneVector ratio_;                         // [P] infinity of frozen links and of those with nobody left
   LaneVector level_;                         // [P]
-  std::vector<std::uint8_t> frozen_;         // [B] lanes
+  std::vector<std::uint8_t> frozen_;         // [B] lanes, padded to read words
   std::vector<double> block_low_;            // [B] smallest ratio
   std::vector<double> colour_low_;           // [colours] smallest ratio
   std::vector<std::uint32_t> phase_of_;      // [P] of a frozen link
   std::vector<std::uint32_t> frozen_order_;  // links in order of freezing
-  std::uint32_t frozen_count_ = 0;
+  std::uint32_t frozen_count_ = 0, first_refrozen_ = 0;
   LaneVector log_;                           // [16 records] capacity left and weight frozen of a block
   std::vector<std::uint32_t> log_block_;     // [records]
   std::vector<std::uint32_t> log_previous_;  // [records] the block's record before
@@ -172,7 +186,7 @@ class MaxMin {
   std::uint64_t phases_run_ = 0;
 
   // Scratch of build().
-  std::vector<std::uint32_t> link_begin_, link_hop_, hop_class_, scratch_, mark_;
+  std::vector<std::uint32_t> link_begin_, link_hop_, hop_class_, scratch_, mark_, touched_;
 };
 
 }  // namespace moesim::engine

@@ -1,6 +1,7 @@
 // The water-filling loop of MaxMin (see maxmin.h), compiled for three vector widths with the same bits as result.
 #include <algorithm>
 #include <bit>
+#include <cstring>
 
 #include "base/error.h"
 #include "sim/engine/maxmin.h"
@@ -9,6 +10,19 @@ namespace moesim::engine {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kLargest = std::numeric_limits<double>::max();
+constexpr std::uint64_t kHighBits = 0x8080808080808080u;
+
+// Bytes [at, at + 8) as one number, the first lowest.
+inline std::uint64_t word(const std::vector<std::uint8_t>& bytes, std::uint32_t at) {
+  std::uint64_t result = 0;
+  std::memcpy(&result, bytes.data() + at, sizeof result);
+  return result;
+}
+// The lowest `count` bytes, at least one, set.
+inline std::uint64_t first_bytes(std::uint32_t count) {
+  return count >= 8 ? ~std::uint64_t{0} : (std::uint64_t{1} << 8 * count) - 1;
+}
 
 }  // namespace
 
@@ -18,11 +32,14 @@ template <std::size_t Bytes>
   constexpr std::size_t kPiece = Bytes / sizeof(double);
   const auto piece = [](double* p) __attribute__((always_inline))->Piece& { return *reinterpret_cast<Piece*>(p); };
 
-  const auto blocks = static_cast<std::uint32_t>(frozen_.size());
+  const auto blocks = static_cast<std::uint32_t>(current_.size());
   const auto colours = static_cast<std::uint32_t>(colour_low_.size());
   double* const open_deg = open_deg_.data();
   double* const ratio = ratio_.data();
   double* const weight = weight_.data();
+  double* const block_low = block_low_.data();
+  std::uint8_t* const frozen = frozen_.data();
+  std::uint32_t* const current = current_.data();
 
   // New ratios of a block from its current record; remembers the smallest.
   const auto refresh = [&](std::uint32_t block, double* record) __attribute__((always_inline)) {
@@ -42,18 +59,22 @@ template <std::size_t Bytes>
     }
     const double a = std::min(out[0], out[4]), b = std::min(out[1], out[5]);
     const double c = std::min(out[2], out[6]), d = std::min(out[3], out[7]);
-    block_low_[block] = std::min(std::min(a, b), std::min(c, d));
+    block_low[block] = std::min(std::min(a, b), std::min(c, d));
   };
   const auto lowest_of = [&](std::uint32_t colour) __attribute__((always_inline)) {
-    double low = kInfinity;
-    for (std::uint32_t b = colour_begin_[colour]; b < colour_begin_[colour + 1]; ++b)
-      low = std::min(low, block_low_[b]);
-    colour_low_[colour] = low;
+    double low[4] = {kInfinity, kInfinity, kInfinity, kInfinity};
+    std::uint32_t b = colour_begin_[colour];
+    const std::uint32_t end = colour_begin_[colour + 1];
+    for (; b + 4 <= end; b += 4)
+      for (std::uint32_t i = 0; i < 4; ++i) low[i] = std::min(low[i], block_low[b + i]);
+    for (; b < end; ++b) low[0] = std::min(low[0], block_low[b]);
+    colour_low_[colour] = std::min(std::min(low[0], low[1]), std::min(low[2], low[3]));
   };
 
   // Back to the state before phase restart_.
   moves_.clear();
   std::uint32_t phase = std::min(restart_, num_phases_);
+  first_refrozen_ = phase < num_phases_ ? phase_frozen_[phase] : frozen_count_;
   if (phase < num_phases_) {
     for (std::uint32_t i = phase_frozen_[phase]; i < frozen_count_; ++i) {
       const std::uint32_t p = frozen_order_[i];
@@ -87,69 +108,92 @@ template <std::size_t Bytes>
     ++phases_run_;
     phase_log_[phase] = log_top_;
     phase_frozen_[phase] = frozen_count_;
-    if (const std::size_t needed = log_top_ + blocks; needed > log_block_.size()) {
+    if (const std::size_t needed = log_top_ + blocks + 1; needed > log_block_.size()) {
       log_.resize(4 * needed * kLanes);
       log_block_.resize(2 * needed);
       log_previous_.resize(2 * needed);
     }
     double* const log = log_.data();
+    std::uint32_t* const log_block = log_block_.data();
+    std::uint32_t* const log_previous = log_previous_.data();
+
+    const std::uint32_t phase_log = log_top_;
 
     // Freeze.
     const std::uint32_t first = frozen_count_;
+    const double threshold = std::min(others, kLargest);
     double colour_low = kInfinity;
     for (std::uint32_t b = colour_begin_[colour]; b < colour_begin_[colour + 1]; ++b) {
-      if (block_low_[b] <= others) {
+      if (block_low[b] <= threshold) {
+        double* const r = ratio + b * kLanes;
+        std::uint32_t lanes = 0;
         double left = kInfinity;
-        for (std::uint32_t p = b * kLanes; p < (b + 1) * kLanes; ++p) {
-          const double r = ratio[p];
-          if (r > others || r == kInfinity) {
-            left = std::min(left, r);
-            continue;
-          }
-          level_[p] = r;
+        for (std::uint32_t i = 0; i < kLanes; ++i) {
+          const bool freezes = r[i] <= threshold;
+          lanes |= static_cast<std::uint32_t>(freezes) << i;
+          left = std::min(left, freezes ? kInfinity : r[i]);
+        }
+        block_low[b] = left;
+        frozen[b] |= static_cast<std::uint8_t>(lanes);
+        for (; lanes != 0; lanes &= lanes - 1) {
+          const std::uint32_t p = b * kLanes + static_cast<std::uint32_t>(std::countr_zero(lanes));
+          level_[p] = ratio[p];
           ratio[p] = kInfinity;
           open_deg[p] = -kInfinity;
-          frozen_[b] |= static_cast<std::uint8_t>(1u << p % kLanes);
           phase_of_[p] = phase;
           frozen_order_[frozen_count_++] = p;
         }
-        block_low_[b] = left;
       }
-      colour_low = std::min(colour_low, block_low_[b]);
+      colour_low = std::min(colour_low, block_low[b]);
     }
     colour_low_[colour] = colour_low;
 
+    std::uint32_t top = phase_log;
     for (std::uint32_t i = first; i < frozen_count_; ++i) {
       const std::uint32_t p = frozen_order_[i];
       const double level = level_[p];
-      const std::uint32_t begin = tile_begin_[p], end = tile_begin_[p + 1];
-      std::uint32_t joining = 0;
-      for (std::uint32_t t = begin; t < end; ++t)
-        joining |= column_[t] & ~static_cast<std::uint32_t>(frozen_[tile_block_[t]]);
-      if (joining != 0) move_crossing(p);
-      // What the group takes from the links that are not frozen.
-      for (std::uint32_t t = begin; t < end; ++t) {
-        const std::uint32_t block = tile_block_[t];
-        if ((row_[t] & ~static_cast<std::uint32_t>(frozen_[block])) == 0) continue;
-        std::uint32_t record = current_[block];
-        double* const before = log + record * 2 * kLanes;
-        if (record < phase_log_[phase]) {
-          log_previous_[log_top_] = record;
-          log_block_[log_top_] = block;
-          record = current_[block] = log_top_++;
+      const Run* const runs_begin = runs_.data() + run_begin_[p];
+      const Run* const runs_end = runs_.data() + run_begin_[p + 1];
+      for (const Run* run = runs_begin; run != runs_end; ++run) {
+        for (std::uint32_t k = 0; k < run->length; k += 8) {
+          const std::uint64_t lanes =
+              word(column_, run->tile + k) & ~word(frozen_, run->block + k) & first_bytes(run->length - k);
+          if (lanes != 0) join(p, run->tile + k, lanes);
         }
-        double* const after = log + record * 2 * kLanes;
-        double* const w = weight + t * kLanes;
-        for (std::size_t j = 0; j < kLanes; j += kPiece) {
-          piece(after + j) = piece(before + j) - level * piece(w + j);
-          piece(after + kLanes + j) = piece(before + kLanes + j) + piece(w + j);
+      }
+      // What the group takes from the links that are not frozen.
+      for (const Run* run = runs_begin; run != runs_end; ++run) {
+        for (std::uint32_t k = 0; k < run->length; k += 8) {
+          std::uint64_t lanes =
+              word(row_, run->tile + k) & ~word(frozen_, run->block + k) & first_bytes(run->length - k);
+          // The highest bit of each byte that is not zero.
+          lanes = (((lanes & ~kHighBits) + ~kHighBits) | lanes) & kHighBits;
+          for (; lanes != 0; lanes &= lanes - 1) {
+            const std::uint32_t tile = k + static_cast<std::uint32_t>(std::countr_zero(lanes)) / 8;
+            const std::uint32_t block = run->block + tile;
+            const std::uint32_t record = current[block];
+            const bool fresh = record < phase_log;  // not yet touched in this phase: a new record
+            const std::uint32_t target = fresh ? top : record;
+            log_previous[top] = record;
+            log_block[top] = block;
+            current[block] = target;
+            top += fresh;
+            double* const before = log + record * 2 * kLanes;
+            double* const after = log + target * 2 * kLanes;
+            double* const w = weight + (run->tile + tile) * kLanes;
+            for (std::size_t j = 0; j < kLanes; j += kPiece) {
+              piece(after + j) = piece(before + j) - level * piece(w + j);
+              piece(after + kLanes + j) = piece(before + kLanes + j) + piece(w + j);
+            }
+          }
         }
       }
     }
+    log_top_ = top;
 
-    for (std::uint32_t r = phase_log_[phase]; r < log_top_; ++r) {
-      refresh(log_block_[r], log + r * 2 * kLanes);
-      colour_low_[block_colour_[log_block_[r]]] = -kInfinity;
+    for (std::uint32_t r = phase_log; r < top; ++r) {
+      refresh(log_block[r], log + r * 2 * kLanes);
+      colour_low_[block_colour_[log_block[r]]] = -kInfinity;
     }
     for (std::uint32_t k = 0; k < colours; ++k)
       if (colour_low_[k] == -kInfinity) lowest_of(k);
