@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/json.h"
+#include "sim/engine/bound_engine.h"
 #include "sim/engine/fluid_engine.h"
 #include "sim/engine/simgrid_engine.h"
 
@@ -18,6 +19,7 @@ struct Entry {
 constexpr std::array kEngines{
     Entry{"fluid", make_fluid_engine},
     Entry{"simgrid", make_simgrid_engine},
+    Entry{"bound", make_bound_engine},
 };
 
 }  // namespace
