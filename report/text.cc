@@ -38,7 +38,7 @@ std::string why(const Result& result) {
   const Phase* longest = nullptr;
   for (const Phase& phase : result.phases)
     if (longest == nullptr || phase.critical > longest->critical) longest = &phase;
-  std::string text = longest->name + " is the longest part of the critical path (" +
+  std::string text = "the longest part of the critical path is " + longest->name + " (" +
                      percent(longest->critical / result.total) + "), bound by " + binding_words(longest->binding);
   if (longest->imbalance >= 1.05) text += "; the busiest GPU has " + factor(longest->imbalance) + " the mean load";
   return text;

@@ -102,7 +102,7 @@ void warn_of_inputs_without_effect(const JsonObject& root, Scenario& scenario) {
       warn(std::string("communication.") + key + " has no effect: one GPU sends nothing");
   }
   const JsonNode model = root.required("model");
-  for (const char* key : {"weights", "expert_ffn", "shared_experts"}) {
+  for (const char* key : {"weights", "expert_ffn"}) {
     if (scenario.profile.ideal && model.json().contains("preset") && model.json().contains(key))
       warn(std::string("model.") + key + " has no effect: with profile \"ideal\" experts take no time");
   }

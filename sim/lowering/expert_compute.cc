@@ -7,14 +7,15 @@
 namespace moesim::lowering {
 
 std::vector<GpuResources> add_gpu_resources(engine::TaskGraph& graph, const profile::Profile& profile,
-                                            std::int32_t ranks) {
+                                            const std::vector<std::string>& gpu_names) {
   std::vector<GpuResources> gpus;
   if (profile.ideal) return gpus;
-  for (std::int32_t rank = 0; rank < ranks; ++rank) {
-    const std::string gpu = "gpu" + std::to_string(rank);
-    gpus.push_back(
-        {rank, graph.add_resource({"SMs of " + gpu, engine::ResourceKind::Sms, profile.sms.value, {}}),
-         graph.add_resource({"HBM of " + gpu, engine::ResourceKind::Hbm, profile.hbm_bandwidth.value.value(), {}})});
+  const double hbm = profile.hbm_bandwidth.value.value();
+  for (std::size_t rank = 0; rank < gpu_names.size(); ++rank) {
+    const std::string& gpu = gpu_names[rank];
+    gpus.push_back({static_cast<std::int32_t>(rank),
+                    graph.add_resource({"SMs of " + gpu, engine::ResourceKind::Sms, profile.sms.value, {}}),
+                    graph.add_resource({"HBM of " + gpu, engine::ResourceKind::Hbm, hbm, {}})});
   }
   return gpus;
 }

@@ -18,7 +18,7 @@ struct GpuResources {
   engine::ResourceId hbm;
 };
 std::vector<GpuResources> add_gpu_resources(engine::TaskGraph& graph, const profile::Profile& profile,
-                                            std::int32_t ranks);
+                                            const std::vector<std::string>& gpu_names);  // by rank
 
 struct ExpertWork {
   std::int64_t selections = 0;   // (token, expert) pairs computed on this rank

@@ -14,21 +14,24 @@ using base::Bytes;
 using base::Duration;
 using results::Binding;
 
-// How much of its capacity each resource delivered during one exchange.
+// How much of its capacity each resource delivered to one exchange while it carried anything of it.
 std::vector<double> utilisation(const engine::TaskGraph& graph, const results::Timeline& timeline,
                                 const engine::ExchangeEvents& events) {
   const engine::Exchange& exchange = graph.exchanges()[events.exchange.index()];
   const std::vector<double>& drained = timeline.drained[events.exchange.index()];
-  std::vector<double> usage(graph.resources().size());
-  double first = INFINITY, last = 0;
+  const std::size_t resources = graph.resources().size();
+  std::vector<double> usage(resources), first(resources, INFINITY), last(resources);
   for (std::size_t f = 0; f < exchange.flows.size(); ++f) {
     const engine::Flow& flow = exchange.flows[f];
-    first = std::min(first, timeline.event[events.start(flow.source).index()].value());
-    last = std::max(last, drained[f]);
-    for (const engine::Use& use : graph.path_uses(flow.path)) usage[use.resource.index()] += flow.amount * use.per_unit;
+    for (const engine::Use& use : graph.path_uses(flow.path)) {
+      const std::size_t r = use.resource.index();
+      usage[r] += flow.amount * use.per_unit;
+      first[r] = std::min(first[r], timeline.event[events.start(flow.source).index()].value());
+      last[r] = std::max(last[r], drained[f]);
+    }
   }
-  for (std::size_t r = 0; r < usage.size(); ++r)
-    usage[r] = last > first ? usage[r] / (graph.resources()[r].capacity * (last - first)) : 0;
+  for (std::size_t r = 0; r < resources; ++r)
+    usage[r] = last[r] > first[r] ? usage[r] / (graph.resources()[r].capacity * (last[r] - first[r])) : 0;
   return usage;
 }
 
@@ -41,6 +44,7 @@ class Explainer {
         timeline_(timeline),
         dispatch_use_(utilisation(tasks.graph, timeline, tasks.dispatch)),
         combine_use_(utilisation(tasks.graph, timeline, tasks.combine)),
+        names_(gpu_names(*layer.cluster)),
         kind_(tasks.graph.resources().size()) {
     for (const auto& port : tasks.ports)
       kind_[port.resource.index()] = std::string(topology::to_string(topology.link(port.port.link).kind));
@@ -115,7 +119,7 @@ class Explainer {
     const bool shared = compute.name.starts_with("shared");
     results::CriticalStep result{compute.name, shared ? "shared expert" : "experts", step.start, step.end, {}};
     const Duration took = step.end - step.start;
-    const std::string gpu = "gpu" + std::to_string(compute.rank);
+    const std::string& gpu = names_[static_cast<std::size_t>(compute.rank)];
     if (took <= Duration(0)) return result;
     if (compute.launch > took * 0.5) {
       result.binding = {"kernel launch on " + gpu, "launch", compute.launch / took};
@@ -133,7 +137,8 @@ class Explainer {
   results::CriticalStep transfer_step(const engine::PathStep& step) const {
     const engine::Exchange& exchange = tasks_.graph.exchanges()[step.task];
     const engine::Flow& flow = exchange.flows[step.flow];
-    const std::string route = "gpu" + std::to_string(flow.source) + " -> gpu" + std::to_string(flow.receiver);
+    const std::string route =
+        names_[static_cast<std::size_t>(flow.source)] + " -> " + names_[static_cast<std::size_t>(flow.receiver)];
     results::CriticalStep result{exchange.name + " " + route, exchange.name, step.start, step.end, {}};
     const Duration latency = step.delivered ? tasks_.graph.path_latency(flow.path) : Duration(0);
     if (latency > (step.end - step.start) * 0.5) {
@@ -154,7 +159,8 @@ class Explainer {
   const results::Timeline& timeline_;
   std::vector<double> dispatch_use_;
   std::vector<double> combine_use_;
-  std::vector<std::string> kind_;  // [resources] of links
+  std::vector<std::string> names_;  // [GPUs]
+  std::vector<std::string> kind_;   // [resources] of links
 };
 
 }  // namespace

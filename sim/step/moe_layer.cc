@@ -5,13 +5,14 @@
 #include "sim/step/explain.h"
 
 namespace moesim::step {
-namespace {
 
 using engine::EventId;
 
-std::string on_gpu(const std::string& what, std::int32_t rank) { return what + " on gpu" + std::to_string(rank); }
-
-}  // namespace
+std::vector<std::string> gpu_names(const topology::Cluster& cluster) {
+  std::vector<std::string> names;
+  for (const topology::DeviceId gpu : cluster.gpus) names.push_back(cluster.graph.device(gpu).name);
+  return names;
+}
 
 MoeLayerGraph lower_moe_layer(const MoeLayer& layer, const topology::Router& router) {
   MoeLayerGraph result;
@@ -19,24 +20,26 @@ MoeLayerGraph lower_moe_layer(const MoeLayer& layer, const topology::Router& rou
   const workloads::Traffic& traffic = *layer.traffic;
   const workloads::Model& model = *layer.model;
   lowering::Network network(graph, router);
-  const auto gpus = lowering::add_gpu_resources(graph, *layer.profile, traffic.ranks);
+  const std::vector<std::string> names = gpu_names(*layer.cluster);
+  const auto gpus = lowering::add_gpu_resources(graph, *layer.profile, names);
   const auto gpu = [&](std::int32_t rank) { return gpus.empty() ? nullptr : &gpus[static_cast<std::size_t>(rank)]; };
 
   result.dispatch = layer.kernel->lower(network, {"dispatch", &traffic, false, layer.dispatch_bytes}, {});
   std::vector<EventId> ready;  // [GPUs] when each may start to send results back
   for (std::int32_t rank = 0; rank < traffic.ranks; ++rank) {
+    const std::string on_gpu = " on " + names[static_cast<std::size_t>(rank)];
     std::vector<EventId> after{result.dispatch.done(rank)};
     if (model.shared_experts > 0) {
       const lowering::ExpertWork work{layer.tokens_per_gpu * model.shared_experts, model.shared_experts};
       const auto shared = graph.add_compute(
-          lowering::expert_compute(on_gpu("shared expert", rank), model, work, *layer.profile, gpu(rank)), {});
+          lowering::expert_compute("shared expert" + on_gpu, model, work, *layer.profile, gpu(rank)), {});
       result.shared_experts.push_back(shared);
       after.push_back(shared.done);
     }
     const auto r = static_cast<std::size_t>(rank);
     const lowering::ExpertWork work{traffic.rank_selections[r], traffic.rank_slots_hit[r]};
-    result.experts.push_back(graph.add_compute(
-        lowering::expert_compute(on_gpu("experts", rank), model, work, *layer.profile, gpu(rank)), after));
+    result.experts.push_back(
+        graph.add_compute(lowering::expert_compute("experts" + on_gpu, model, work, *layer.profile, gpu(rank)), after));
     ready.push_back(result.experts.back().done);
   }
   result.combine = layer.kernel->lower(network, {"combine", &traffic, true, layer.combine_bytes}, ready);

@@ -26,6 +26,9 @@ struct MoeLayer {
   base::Bytes combine_bytes;
 };
 
+// Device names of the cluster's GPUs, by rank: how results name them.
+std::vector<std::string> gpu_names(const topology::Cluster& cluster);
+
 // The layer as tasks, and where its parts are.
 struct MoeLayerGraph {
   engine::TaskGraph graph;

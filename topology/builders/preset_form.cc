@@ -90,14 +90,11 @@ bool matters(const std::string& path, const UnitSpec& spec, bool scales_out) {
   return scales_out || path.starts_with("nvlink");
 }
 
-// One note per assumed value that can matter, with its explanation up to the first semicolon, and one per value that
-// the scenario set.
+// One note per assumed value that can matter and that the scenario does not set, with its explanation up to the first
+// semicolon.
 void add_notes(Cluster& cluster, const UnitSpec& spec, const Json& preset, const Json& overrides, bool scales_out) {
   std::vector<std::string> set;
-  for_each_leaf(overrides, "", [&](const std::string& leaf, const Json& value) {
-    set.push_back(leaf);
-    if (!value.is_null()) cluster.notes.push_back(leaf + " = " + shown(value) + ", set in the scenario");
-  });
+  for_each_leaf(overrides, "", [&](const std::string& leaf, const Json&) { set.push_back(leaf); });
   for (const auto& [path, source] : preset.at("sources").items()) {
     const auto text = source.get<std::string>();
     const Json* value = find_path(preset, path);
