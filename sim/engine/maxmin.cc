@@ -12,6 +12,7 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Sums of integers below this are exact.
 constexpr double kExact = 4503599627370496.0;  // 2^52
+constexpr std::size_t kLargestTable = std::size_t{1} << 22;
 constexpr std::uint32_t kUnknown = MaxMin::kNone - 1;
 
 std::uint32_t padded(std::uint32_t count) { return (count + kLanes - 1) / kLanes * kLanes; }
@@ -103,6 +104,7 @@ void MaxMin::build(const MaxMinProblem& problem) {
   log_top_ = static_cast<std::uint32_t>(blocks);
   phase_log_.assign(positions + 1, log_top_);
   phase_frozen_.assign(positions + 1, 0);
+  touched_blocks_.assign(blocks / 64 + 2, 0);
   num_phases_ = 0;
   phases_run_ = 0;
   restart_ = kNone;
@@ -229,8 +231,8 @@ void MaxMin::add_tiles() {
   pair_entry_.resize(pairs);
   run_begin_.assign(1, 0);
   runs_.clear();
-  only_class_.clear();
-  std::uint32_t tiles = 0;
+  only_class_.assign(kLanes, kNone);
+  std::uint32_t tiles = 1;                                             // the first stays zero
   std::vector<std::uint32_t>&tile_of = scratch_, &touched = touched_;  // of a block in the row at hand
   mark_.assign(positions / kLanes, kNone);                             // the row that last touched the block
   tile_of.resize(positions / kLanes);
@@ -269,6 +271,10 @@ void MaxMin::add_tiles() {
       only_class_[entry] = only_class_[entry] == kUnknown ? c : kNone;
     });
   }
+  const std::size_t blocks = positions / kLanes;
+  tile_at_.assign(positions * blocks <= kLargestTable ? positions * blocks : 0, 0);
+  for (std::size_t i = 0; i < tile_at_.size(); ++i)
+    tile_at_[i] = find_tile(static_cast<std::uint32_t>(i / blocks), static_cast<std::uint32_t>(i % blocks));
   weight_.assign(tiles * kLanes, 0);
   row_.assign(tiles + sizeof(std::uint64_t), 0);
   column_.assign(tiles + sizeof(std::uint64_t), 0);
@@ -298,7 +304,9 @@ void MaxMin::change_deg(std::uint32_t klass, double flows) {
   for (std::uint32_t h = route_begin_[klass]; h < route_begin_[klass + 1]; ++h) {
     const std::uint32_t p = route_position_[h];
     deg_[p] += flows * route_weight_[h];
-    if (open_deg_[p] != -kInfinity) open_deg_[p] = deg_[p];
+    if (open_deg_[p] == -kInfinity) continue;
+    open_deg_[p] = deg_[p];
+    touch_block(p / kLanes);
   }
 }
 
@@ -321,6 +329,7 @@ void MaxMin::remove(std::uint32_t klass, std::uint32_t flows) {
 void MaxMin::set_capacity(std::uint32_t link, double capacity) {
   const std::uint32_t p = position_[link];
   log_[p / kLanes * 2 * kLanes + p % kLanes] = capacity * link_scale_[link];
+  touch_block(p / kLanes);
   restart_ = 0;
 }
 

@@ -123,6 +123,10 @@ class MaxMin {
   void move(std::uint32_t klass, std::uint32_t position);
   void move_crossing(std::uint32_t position);
   void join(std::uint32_t position, std::uint32_t tile, std::uint64_t lanes);
+  void touch_block(std::size_t block) { touched_blocks_[block / 64] |= std::uint64_t{1} << block % 64; }
+  std::uint32_t find_tile(std::uint32_t position, std::uint32_t block) const;
+  std::uint32_t roll_back();
+  void grow_log();
   template <std::size_t Bytes>
   void solve_with();
   void solve_sse2();
@@ -151,6 +155,7 @@ class MaxMin {
   };
   std::vector<std::uint32_t> run_begin_;  // [P + 1]
   std::vector<Run> runs_;
+  std::vector<std::uint32_t> tile_at_;     // [P * B] find_tile() as a table, empty if that would be too large
   std::vector<std::uint32_t> only_class_;  // [8 T] the class that crosses both links; kNone if not just one
   std::vector<std::uint32_t> pair_begin_;  // [classes] of its square matrix in pair_entry_
   std::vector<std::uint32_t> pair_entry_;  // hop i, hop j of a class: index of M[link i][link j] in weight_
@@ -178,8 +183,9 @@ class MaxMin {
   std::vector<std::uint32_t> log_previous_;  // [records] the block's record before
   std::vector<std::uint32_t> current_;       // [B] record
   std::uint32_t log_top_ = 0;
-  std::vector<std::uint32_t> phase_log_;     // [phases] log_top before it
-  std::vector<std::uint32_t> phase_frozen_;  // [phases] frozen_count before it
+  std::vector<std::uint32_t> phase_log_;       // [phases] log_top before it
+  std::vector<std::uint32_t> phase_frozen_;    // [phases] frozen_count before it
+  std::vector<std::uint64_t> touched_blocks_;  // bits: ratios to be computed; none between solves but by changes
   std::uint32_t num_phases_ = 0;
   std::uint32_t restart_ = kNone;  // first phase to do again
   std::vector<Move> moves_;

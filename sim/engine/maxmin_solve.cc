@@ -13,15 +13,20 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kLargest = std::numeric_limits<double>::max();
 constexpr std::uint64_t kHighBits = 0x8080808080808080u;
 
-// Bytes [at, at + 8) as one number, the first lowest.
-inline std::uint64_t word(const std::vector<std::uint8_t>& bytes, std::uint32_t at) {
+// Eight bytes as one number, the first lowest.
+inline std::uint64_t word(const std::uint8_t* bytes) {
   std::uint64_t result = 0;
-  std::memcpy(&result, bytes.data() + at, sizeof result);
+  std::memcpy(&result, bytes, sizeof result);
   return result;
 }
 // The lowest `count` bytes, at least one, set.
 inline std::uint64_t first_bytes(std::uint32_t count) {
   return count >= 8 ? ~std::uint64_t{0} : (std::uint64_t{1} << 8 * count) - 1;
+}
+// One bit for each of the eight bytes: whether it is not zero.
+inline std::uint64_t bytes_set(std::uint64_t bytes) {
+  const std::uint64_t high = (((bytes & ~kHighBits) + ~kHighBits) | bytes) & kHighBits;
+  return (high >> 7) * 0x0102040810204080u >> 56;
 }
 
 }  // namespace
@@ -29,177 +34,222 @@ inline std::uint64_t first_bytes(std::uint32_t count) {
 template <std::size_t Bytes>
 [[gnu::always_inline]] inline void MaxMin::solve_with() {
   using Piece = typename Vector<Bytes>::Type;
-  constexpr std::size_t kPiece = Bytes / sizeof(double);
+  constexpr std::size_t kPiece = Bytes / sizeof(double), kPieces = kLanes / kPiece;
   const auto piece = [](double* p) __attribute__((always_inline))->Piece& { return *reinterpret_cast<Piece*>(p); };
 
+  // Unwrapped: stores of bytes could alias the members.
   const auto blocks = static_cast<std::uint32_t>(current_.size());
   const auto colours = static_cast<std::uint32_t>(colour_low_.size());
+  const auto words = static_cast<std::uint32_t>(touched_blocks_.size());
+  const std::uint32_t first_cap_block = first_cap_block_;
+  const std::uint32_t* const colour_begin = colour_begin_.data();
+  const std::uint32_t* const block_colour = block_colour_.data();
+  const Run* const runs = runs_.data();
+  const std::uint32_t* const run_begin = run_begin_.data();
+  const std::uint32_t* const tile_at = tile_at_.data();
+  const bool has_tile_at = !tile_at_.empty();
+  double* const weight = weight_.data();
+  const std::uint8_t* const row = row_.data();
+  const std::uint8_t* const column = column_.data();
   double* const open_deg = open_deg_.data();
   double* const ratio = ratio_.data();
-  double* const weight = weight_.data();
-  double* const block_low = block_low_.data();
+  double* const level = level_.data();
   std::uint8_t* const frozen = frozen_.data();
+  double* const block_low = block_low_.data();
+  double* const colour_low = colour_low_.data();
   std::uint32_t* const current = current_.data();
+  std::uint32_t* const order = frozen_order_.data();
+  std::uint64_t* const touched = touched_blocks_.data();
+  double* const cap = cap_.data();
 
-  // New ratios of a block from its current record; remembers the smallest.
-  const auto refresh = [&](std::uint32_t block, double* record) __attribute__((always_inline)) {
+  // The ratios of a block with these capacities left and frozen weights, and the smallest.
+  const auto set_ratios = [&](std::uint32_t block, const Piece* left, const Piece* gone)
+      __attribute__((always_inline)) {
     double* const out = ratio + block * kLanes;
     double* const deg = open_deg + block * kLanes;
-    if (block < first_cap_block_) {
-      for (std::size_t i = 0; i < kLanes; i += kPiece) {
-        const Piece active = piece(deg + i) - piece(record + kLanes + i);
-        const Piece level = piece(record + i) / active;
-        piece(out + i) = active > 0 ? level : Piece{} + kInfinity;
+    if (block < first_cap_block) {
+      for (std::size_t j = 0; j < kPieces; ++j) {
+        const Piece active = piece(deg + j * kPiece) - gone[j];
+        const Piece full = left[j] / active;
+        piece(out + j * kPiece) = active > 0 ? full : Piece{} + kInfinity;
       }
     } else {
-      for (std::size_t i = 0; i < kLanes; i += kPiece) {
-        const Piece active = piece(deg + i) - piece(record + kLanes + i);
-        piece(out + i) = active > 0 ? piece(&cap_[block * kLanes] + i) : Piece{} + kInfinity;
+      for (std::size_t j = 0; j < kPieces; ++j) {
+        const Piece active = piece(deg + j * kPiece) - gone[j];
+        piece(out + j * kPiece) = active > 0 ? piece(cap + block * kLanes + j * kPiece) : Piece{} + kInfinity;
       }
     }
     const double a = std::min(out[0], out[4]), b = std::min(out[1], out[5]);
     const double c = std::min(out[2], out[6]), d = std::min(out[3], out[7]);
     block_low[block] = std::min(std::min(a, b), std::min(c, d));
   };
-  const auto lowest_of = [&](std::uint32_t colour) __attribute__((always_inline)) {
-    double low[4] = {kInfinity, kInfinity, kInfinity, kInfinity};
-    std::uint32_t b = colour_begin_[colour];
-    const std::uint32_t end = colour_begin_[colour + 1];
-    for (; b + 4 <= end; b += 4)
-      for (std::uint32_t i = 0; i < 4; ++i) low[i] = std::min(low[i], block_low[b + i]);
-    for (; b < end; ++b) low[0] = std::min(low[0], block_low[b]);
-    colour_low_[colour] = std::min(std::min(low[0], low[1]), std::min(low[2], low[3]));
+  // Calls visit(block) for the blocks noted in `touched`, and forgets them; then the smallest ratios of their colours.
+  const auto each_touched = [&](auto visit) __attribute__((always_inline)) {
+    std::uint64_t touched_colours = 0;
+    for (std::uint32_t w = 0; w < words; ++w) {
+      for (std::uint64_t bits = touched[w]; bits != 0; bits &= bits - 1) {
+        const std::uint32_t block = 64 * w + static_cast<std::uint32_t>(std::countr_zero(bits));
+        touched_colours |= std::uint64_t{1} << std::min(block_colour[block], 63u);
+        visit(block);
+      }
+      touched[w] = 0;
+    }
+    for (std::uint32_t k = 0; k < colours; ++k) {
+      if (!(touched_colours >> std::min(k, 63u) & 1)) continue;
+      double low[4] = {kInfinity, kInfinity, kInfinity, kInfinity};
+      std::uint32_t b = colour_begin[k];
+      const std::uint32_t end = colour_begin[k + 1];
+      for (; b + 4 <= end; b += 4)
+        for (std::uint32_t i = 0; i < 4; ++i) low[i] = std::min(low[i], block_low[b + i]);
+      for (; b < end; ++b) low[0] = std::min(low[0], block_low[b]);
+      colour_low[k] = std::min(std::min(low[0], low[1]), std::min(low[2], low[3]));
+    }
   };
 
-  // Back to the state before phase restart_.
-  moves_.clear();
-  std::uint32_t phase = std::min(restart_, num_phases_);
-  first_refrozen_ = phase < num_phases_ ? phase_frozen_[phase] : frozen_count_;
-  if (phase < num_phases_) {
-    for (std::uint32_t i = phase_frozen_[phase]; i < frozen_count_; ++i) {
-      const std::uint32_t p = frozen_order_[i];
-      frozen_[p / kLanes] &= static_cast<std::uint8_t>(~(1u << p % kLanes));
-      open_deg[p] = deg_[p];
+  std::uint32_t phase = roll_back();
+  double* log = log_.data();
+  each_touched([&](std::uint32_t block) __attribute__((always_inline)) {
+    double* const record = log + current[block] * 2 * kLanes;
+    Piece left[kPieces], gone[kPieces];
+    for (std::size_t j = 0; j < kPieces; ++j) {
+      left[j] = piece(record + j * kPiece);
+      gone[j] = piece(record + kLanes + j * kPiece);
     }
-    frozen_count_ = phase_frozen_[phase];
-    while (log_top_ > phase_log_[phase]) {
-      --log_top_;
-      current_[log_block_[log_top_]] = log_previous_[log_top_];
-    }
-  }
-  for (std::uint32_t b = 0; b < blocks; ++b) refresh(b, &log_[current_[b] * 2 * kLanes]);
-  for (std::uint32_t k = 0; k < colours; ++k) lowest_of(k);
+    set_ratios(block, left, gone);
+  });
 
+  std::uint32_t top = log_top_, count = frozen_count_;
   for (;; ++phase) {
     double low = kInfinity, others = kInfinity;
     std::uint32_t colour = kNone;
     for (std::uint32_t k = 0; k < colours; ++k) {
-      const double v = colour_low_[k];
-      if (v < low) {
-        others = low;
-        low = v;
-        colour = k;
-      } else {
-        others = std::min(others, v);
-      }
+      const double v = colour_low[k];
+      others = std::min(others, std::max(low, v));
+      colour = v < low ? k : colour;
+      low = std::min(low, v);
     }
     if (colour == kNone) break;
-
-    ++phases_run_;
-    phase_log_[phase] = log_top_;
-    phase_frozen_[phase] = frozen_count_;
-    if (const std::size_t needed = log_top_ + blocks + 1; needed > log_block_.size()) {
-      log_.resize(4 * needed * kLanes);
-      log_block_.resize(2 * needed);
-      log_previous_.resize(2 * needed);
-    }
-    double* const log = log_.data();
-    std::uint32_t* const log_block = log_block_.data();
-    std::uint32_t* const log_previous = log_previous_.data();
-
-    const std::uint32_t phase_log = log_top_;
+    phase_log_[phase] = top;
+    phase_frozen_[phase] = count;
+    if (top + blocks > log_block_.size()) grow_log();
+    log = log_.data();
 
     // Freeze.
-    const std::uint32_t first = frozen_count_;
+    const std::uint32_t first = count;
     const double threshold = std::min(others, kLargest);
-    double colour_low = kInfinity;
-    for (std::uint32_t b = colour_begin_[colour]; b < colour_begin_[colour + 1]; ++b) {
+    double left_low = kInfinity;
+    for (std::uint32_t b = colour_begin[colour]; b < colour_begin[colour + 1]; ++b) {
       if (block_low[b] <= threshold) {
         double* const r = ratio + b * kLanes;
         std::uint32_t lanes = 0;
-        double left = kInfinity;
-        for (std::uint32_t i = 0; i < kLanes; ++i) {
-          const bool freezes = r[i] <= threshold;
-          lanes |= static_cast<std::uint32_t>(freezes) << i;
-          left = std::min(left, freezes ? kInfinity : r[i]);
-        }
-        block_low[b] = left;
-        frozen[b] |= static_cast<std::uint8_t>(lanes);
+        for (std::uint32_t i = 0; i < kLanes; ++i) lanes |= static_cast<std::uint32_t>(r[i] <= threshold) << i;
+        frozen[b] = static_cast<std::uint8_t>(frozen[b] | lanes);
         for (; lanes != 0; lanes &= lanes - 1) {
           const std::uint32_t p = b * kLanes + static_cast<std::uint32_t>(std::countr_zero(lanes));
-          level_[p] = ratio[p];
+          level[p] = ratio[p];
           ratio[p] = kInfinity;
           open_deg[p] = -kInfinity;
           phase_of_[p] = phase;
-          frozen_order_[frozen_count_++] = p;
+          order[count++] = p;
         }
+        const double x = std::min(r[0], r[4]), y = std::min(r[1], r[5]);
+        const double z = std::min(r[2], r[6]), u = std::min(r[3], r[7]);
+        block_low[b] = std::min(std::min(x, y), std::min(z, u));
       }
-      colour_low = std::min(colour_low, block_low[b]);
+      left_low = std::min(left_low, block_low[b]);
     }
-    colour_low_[colour] = colour_low;
+    colour_low[colour] = left_low;
 
-    std::uint32_t top = phase_log;
-    for (std::uint32_t i = first; i < frozen_count_; ++i) {
-      const std::uint32_t p = frozen_order_[i];
-      const double level = level_[p];
-      const Run* const runs_begin = runs_.data() + run_begin_[p];
-      const Run* const runs_end = runs_.data() + run_begin_[p + 1];
-      for (const Run* run = runs_begin; run != runs_end; ++run) {
+    // Who joins the groups frozen now, and which blocks they touch.
+    for (std::uint32_t i = first; i < count; ++i) {
+      const std::uint32_t p = order[i];
+      for (const Run *run = runs + run_begin[p], *end = runs + run_begin[p + 1]; run != end; ++run) {
         for (std::uint32_t k = 0; k < run->length; k += 8) {
-          const std::uint64_t lanes =
-              word(column_, run->tile + k) & ~word(frozen_, run->block + k) & first_bytes(run->length - k);
-          if (lanes != 0) join(p, run->tile + k, lanes);
+          const std::uint64_t open = ~word(frozen + run->block + k) & first_bytes(run->length - k);
+          if (const std::uint64_t lanes = word(column + run->tile + k) & open; lanes != 0)
+            join(p, run->tile + k, lanes);
         }
       }
-      // What the group takes from the links that are not frozen.
-      for (const Run* run = runs_begin; run != runs_end; ++run) {
+      for (const Run *run = runs + run_begin[p], *end = runs + run_begin[p + 1]; run != end; ++run) {
         for (std::uint32_t k = 0; k < run->length; k += 8) {
-          std::uint64_t lanes =
-              word(row_, run->tile + k) & ~word(frozen_, run->block + k) & first_bytes(run->length - k);
-          // The highest bit of each byte that is not zero.
-          lanes = (((lanes & ~kHighBits) + ~kHighBits) | lanes) & kHighBits;
-          for (; lanes != 0; lanes &= lanes - 1) {
-            const std::uint32_t tile = k + static_cast<std::uint32_t>(std::countr_zero(lanes)) / 8;
-            const std::uint32_t block = run->block + tile;
-            const std::uint32_t record = current[block];
-            const bool fresh = record < phase_log;  // not yet touched in this phase: a new record
-            const std::uint32_t target = fresh ? top : record;
-            log_previous[top] = record;
-            log_block[top] = block;
-            current[block] = target;
-            top += fresh;
-            double* const before = log + record * 2 * kLanes;
-            double* const after = log + target * 2 * kLanes;
-            double* const w = weight + (run->tile + tile) * kLanes;
-            for (std::size_t j = 0; j < kLanes; j += kPiece) {
-              piece(after + j) = piece(before + j) - level * piece(w + j);
-              piece(after + kLanes + j) = piece(before + kLanes + j) + piece(w + j);
-            }
-          }
+          const std::uint64_t open = ~word(frozen + run->block + k) & first_bytes(run->length - k);
+          const std::uint64_t bits = bytes_set(word(row + run->tile + k) & open);
+          const std::uint32_t at = run->block + k;
+          touched[at / 64] |= bits << at % 64;
+          touched[at / 64 + 1] |= (bits >> 1) >> (63 - at % 64);
         }
       }
     }
-    log_top_ = top;
 
-    for (std::uint32_t r = phase_log; r < top; ++r) {
-      refresh(log_block[r], log + r * 2 * kLanes);
-      colour_low_[block_colour_[log_block[r]]] = -kInfinity;
-    }
-    for (std::uint32_t k = 0; k < colours; ++k)
-      if (colour_low_[k] == -kInfinity) lowest_of(k);
+    // What these groups take from the links that are not frozen.
+    each_touched([&](std::uint32_t block) __attribute__((always_inline)) {
+      double* const before = log + current[block] * 2 * kLanes;
+      Piece left[kPieces], gone[kPieces];
+      for (std::size_t j = 0; j < kPieces; ++j) {
+        left[j] = piece(before + j * kPiece);
+        gone[j] = piece(before + kLanes + j * kPiece);
+      }
+      for (std::uint32_t i = first; i < count; ++i) {
+        const std::uint32_t p = order[i];
+        const std::uint32_t tile = has_tile_at ? tile_at[p * blocks + block] : find_tile(p, block);
+        for (std::size_t j = 0; j < kPieces; ++j) {
+          const Piece w = piece(weight + tile * kLanes + j * kPiece);
+          left[j] -= level[p] * w;
+          gone[j] += w;
+        }
+      }
+      double* const after = log + top * 2 * kLanes;
+      for (std::size_t j = 0; j < kPieces; ++j) {
+        piece(after + j * kPiece) = left[j];
+        piece(after + kLanes + j * kPiece) = gone[j];
+      }
+      log_previous_[top] = current[block];
+      log_block_[top] = block;
+      current[block] = top++;
+      set_ratios(block, left, gone);
+    });
   }
+  log_top_ = top;
+  frozen_count_ = count;
+  phases_run_ += phase - std::min(phase, restart_);
   num_phases_ = phase;
   restart_ = kNone;
+}
+
+// Undoes all phases from restart_ on, notes the blocks whose ratios that changes, and returns the first phase to do.
+std::uint32_t MaxMin::roll_back() {
+  moves_.clear();
+  const std::uint32_t phase = std::min(restart_, num_phases_);
+  first_refrozen_ = frozen_count_;
+  if (phase == num_phases_) return phase;
+  first_refrozen_ = phase_frozen_[phase];
+  for (std::uint32_t i = first_refrozen_; i < frozen_count_; ++i) {
+    const std::uint32_t p = frozen_order_[i];
+    frozen_[p / kLanes] = static_cast<std::uint8_t>(frozen_[p / kLanes] & ~(1u << p % kLanes));
+    open_deg_[p] = deg_[p];
+    touch_block(p / kLanes);
+  }
+  frozen_count_ = first_refrozen_;
+  while (log_top_ > phase_log_[phase]) {
+    --log_top_;
+    current_[log_block_[log_top_]] = log_previous_[log_top_];
+    touch_block(log_block_[log_top_]);
+  }
+  return phase;
+}
+
+void MaxMin::grow_log() {
+  const std::size_t size = 2 * (log_block_.size() + current_.size());
+  log_.resize(2 * kLanes * size);
+  log_block_.resize(size);
+  log_previous_.resize(size);
+}
+
+// The tile of a row for a block; tile 0, which is all zeros, if it has none.
+std::uint32_t MaxMin::find_tile(std::uint32_t position, std::uint32_t block) const {
+  for (std::uint32_t r = run_begin_[position]; r < run_begin_[position + 1]; ++r)
+    if (block - runs_[r].block < runs_[r].length) return runs_[r].tile + (block - runs_[r].block);
+  return 0;
 }
 
 void MaxMin::solve_sse2() { solve_with<16>(); }
