@@ -9,6 +9,7 @@ namespace {
 
 // Fewer classes are not worth being looked at again.
 constexpr std::uint32_t kFewClasses = 8;
+constexpr std::uint32_t kFirstPatience = 4;  // a sixteenth
 constexpr double kCertificateTolerance = 1e-9;
 
 }  // namespace
@@ -239,9 +240,13 @@ void FluidNetwork::build(std::uint32_t c, std::span<const std::uint32_t> classes
     component.epoch = std::max(component.epoch, adopted.epoch);
     adopted = {};
   }
-  const auto size = static_cast<std::uint32_t>(classes.size());
-  component.look_at = size < kFewClasses ? 0 : size - size / 8;
+  component.patience = kFirstPatience;
+  set_look(component, static_cast<std::uint32_t>(classes.size()));
   touch(c);
+}
+
+void FluidNetwork::set_look(Component& component, std::uint32_t classes) {
+  component.look_at = classes < kFewClasses ? 0 : classes - std::max(1u, classes >> component.patience);
 }
 
 // Builds the component anew if it has fallen apart or shrunk to half. False: it stays as it is.
@@ -256,7 +261,8 @@ bool FluidNetwork::look_again(std::uint32_t c, double now) {
   const auto size = static_cast<std::uint32_t>(classes_.size());
   decomposer_.run(classes_, room_);
   if (decomposer_.components() == 1 && 2 * size > component.classes.size()) {
-    component.look_at = size < kFewClasses ? 0 : size - size / 8;
+    component.patience = std::max(1u, component.patience - 1);
+    set_look(component, size);
     return false;
   }
   const std::vector<std::uint32_t> families(decomposer_.families(), component.family);

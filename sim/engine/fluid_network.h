@@ -2,8 +2,9 @@
 //
 // Flows are announced (expect) before they start, so that a component has room for a whole exchange whose sources start
 // one after the other. Changes of one moment take effect together at flush(). A component is built anew when a class
-// appears that it does not know, and whenever an eighth of its classes has ended it is looked at again: it may fall
-// apart (rails do, once the traffic inside the nodes is over). Nothing that a component computes depends on others.
+// appears that it does not know. When some of its classes have ended it is looked at again: it may fall apart (rails
+// do, once the traffic inside the nodes is over); each time that it does not, more of them have to end before the next
+// look. Nothing that a component computes depends on others.
 #pragma once
 
 #include <cstdint>
@@ -55,7 +56,8 @@ class FluidNetwork {
     double epoch = 0;  // when it last got flows
     std::uint32_t family = 0;
     std::uint32_t expected = 0;  // flows
-    std::uint32_t look_at = 0;   // number of classes with flows at which to look at it again
+    std::uint32_t look_at = 0;   // number of classes with flows at which to look at it again,
+    std::uint32_t patience = 0;  // once this fraction of them, as a power of two, has ended
     std::uint32_t heap_place = kNone;
     bool alive = false;
     bool dirty = false;
@@ -91,6 +93,7 @@ class FluidNetwork {
   // Builds the components of classes_, which decomposer_ has just looked at; `families` by its number for them.
   void put_together(double now, std::span<const std::uint32_t> families);
   void build(std::uint32_t component, std::span<const std::uint32_t> classes, double now);
+  static void set_look(Component& component, std::uint32_t classes);
   bool look_again(std::uint32_t component, double now);
   std::uint32_t new_family();
   std::uint32_t new_component();

@@ -95,6 +95,7 @@ void MaxMin::build(const MaxMinProblem& problem) {
   colour_low_.assign(colour_begin_.size() - 1, kInfinity);
   phase_of_.assign(positions, 0);
   frozen_order_.resize(positions);
+  giving_.resize(positions);
   frozen_count_ = first_refrozen_ = 0;
   log_.assign(2 * positions, 0);
   log_block_.resize(blocks);
@@ -271,10 +272,23 @@ void MaxMin::add_tiles() {
       only_class_[entry] = only_class_[entry] == kUnknown ? c : kNone;
     });
   }
+  word_begin_.assign(1, 0);
+  words_.clear();
+  for (std::size_t p = 0; p < positions; ++p) {
+    for (std::uint32_t r = run_begin_[p]; r < run_begin_[p + 1]; ++r) {
+      for (std::uint32_t k = 0; k < runs_[r].length; k += 8) {
+        const std::uint32_t bytes = runs_[r].length - k;
+        words_.push_back({runs_[r].tile + k, runs_[r].block + k,
+                          bytes >= 8 ? ~std::uint64_t{0} : (std::uint64_t{1} << 8 * bytes) - 1});
+      }
+    }
+    word_begin_.push_back(static_cast<std::uint32_t>(words_.size()));
+  }
   const std::size_t blocks = positions / kLanes;
   tile_at_.assign(positions * blocks <= kLargestTable ? positions * blocks : 0, 0);
-  for (std::size_t i = 0; i < tile_at_.size(); ++i)
-    tile_at_[i] = find_tile(static_cast<std::uint32_t>(i / blocks), static_cast<std::uint32_t>(i % blocks));
+  for (std::size_t p = 0; p < positions && !tile_at_.empty(); ++p)
+    for (std::uint32_t r = run_begin_[p]; r < run_begin_[p + 1]; ++r)
+      for (std::uint32_t k = 0; k < runs_[r].length; ++k) tile_at_[p * blocks + runs_[r].block + k] = runs_[r].tile + k;
   weight_.assign(tiles * kLanes, 0);
   row_.assign(tiles + sizeof(std::uint64_t), 0);
   column_.assign(tiles + sizeof(std::uint64_t), 0);

@@ -155,6 +155,13 @@ class MaxMin {
   };
   std::vector<std::uint32_t> run_begin_;  // [P + 1]
   std::vector<Run> runs_;
+  struct Word {  // up to eight tiles of a run
+    std::uint32_t tile;
+    std::uint32_t block;
+    std::uint64_t bytes;  // which of the eight belong to it
+  };
+  std::vector<std::uint32_t> word_begin_;  // [P + 1]
+  std::vector<Word> words_;
   std::vector<std::uint32_t> tile_at_;     // [P * B] find_tile() as a table, empty if that would be too large
   std::vector<std::uint32_t> only_class_;  // [8 T] the class that crosses both links; kNone if not just one
   std::vector<std::uint32_t> pair_begin_;  // [classes] of its square matrix in pair_entry_
@@ -183,8 +190,14 @@ class MaxMin {
   std::vector<std::uint32_t> log_previous_;  // [records] the block's record before
   std::vector<std::uint32_t> current_;       // [B] record
   std::uint32_t log_top_ = 0;
-  std::vector<std::uint32_t> phase_log_;       // [phases] log_top before it
-  std::vector<std::uint32_t> phase_frozen_;    // [phases] frozen_count before it
+  std::vector<std::uint32_t> phase_log_;     // [phases] log_top before it
+  std::vector<std::uint32_t> phase_frozen_;  // [phases] frozen_count before it
+  struct Giving {                            // a group frozen in the present phase
+    double level;
+    std::uint32_t position;
+    const std::uint32_t* tile_at;
+  };
+  std::vector<Giving> giving_;
   std::vector<std::uint64_t> touched_blocks_;  // bits: ratios to be computed; none between solves but by changes
   std::uint32_t num_phases_ = 0;
   std::uint32_t restart_ = kNone;  // first phase to do again

@@ -3,6 +3,8 @@
 #include <bit>
 #include <cstring>
 
+#include <immintrin.h>
+
 #include "base/error.h"
 #include "sim/engine/maxmin.h"
 
@@ -19,14 +21,32 @@ inline std::uint64_t word(const std::uint8_t* bytes) {
   std::memcpy(&result, bytes, sizeof result);
   return result;
 }
-// The lowest `count` bytes, at least one, set.
-inline std::uint64_t first_bytes(std::uint32_t count) {
-  return count >= 8 ? ~std::uint64_t{0} : (std::uint64_t{1} << 8 * count) - 1;
-}
 // One bit for each of the eight bytes: whether it is not zero.
 inline std::uint64_t bytes_set(std::uint64_t bytes) {
   const std::uint64_t high = (((bytes & ~kHighBits) + ~kHighBits) | bytes) & kHighBits;
   return (high >> 7) * 0x0102040810204080u >> 56;
+}
+
+// The lanes of a block that are at most x, as bits.
+template <std::size_t Bytes>
+inline std::uint32_t lanes_at_most(const double* lanes, double x);
+template <>
+inline std::uint32_t lanes_at_most<16>(const double* lanes, double x) {
+  std::uint32_t bits = 0;
+  for (std::uint32_t i = 0; i < kLanes; i += 2)
+    bits |= static_cast<std::uint32_t>(_mm_movemask_pd(_mm_cmple_pd(_mm_load_pd(lanes + i), _mm_set1_pd(x)))) << i;
+  return bits;
+}
+template <>
+[[gnu::target("avx2")]] inline std::uint32_t lanes_at_most<32>(const double* lanes, double x) {
+  const __m256d limit = _mm256_set1_pd(x);
+  const int low = _mm256_movemask_pd(_mm256_cmp_pd(_mm256_load_pd(lanes), limit, _CMP_LE_OQ));
+  const int high = _mm256_movemask_pd(_mm256_cmp_pd(_mm256_load_pd(lanes + 4), limit, _CMP_LE_OQ));
+  return static_cast<std::uint32_t>(low | high << 4);
+}
+template <>
+[[gnu::target("avx512f")]] inline std::uint32_t lanes_at_most<64>(const double* lanes, double x) {
+  return _mm512_cmp_pd_mask(_mm512_load_pd(lanes), _mm512_set1_pd(x), _CMP_LE_OQ);
 }
 
 }  // namespace
@@ -44,8 +64,9 @@ template <std::size_t Bytes>
   const std::uint32_t first_cap_block = first_cap_block_;
   const std::uint32_t* const colour_begin = colour_begin_.data();
   const std::uint32_t* const block_colour = block_colour_.data();
-  const Run* const runs = runs_.data();
-  const std::uint32_t* const run_begin = run_begin_.data();
+  const Word* const all_words = words_.data();
+  const std::uint32_t* const word_begin = word_begin_.data();
+  Giving* const giving = giving_.data();
   const std::uint32_t* const tile_at = tile_at_.data();
   const bool has_tile_at = !tile_at_.empty();
   double* const weight = weight_.data();
@@ -141,8 +162,7 @@ template <std::size_t Bytes>
     for (std::uint32_t b = colour_begin[colour]; b < colour_begin[colour + 1]; ++b) {
       if (block_low[b] <= threshold) {
         double* const r = ratio + b * kLanes;
-        std::uint32_t lanes = 0;
-        for (std::uint32_t i = 0; i < kLanes; ++i) lanes |= static_cast<std::uint32_t>(r[i] <= threshold) << i;
+        std::uint32_t lanes = lanes_at_most<Bytes>(r, threshold);
         frozen[b] = static_cast<std::uint8_t>(frozen[b] | lanes);
         for (; lanes != 0; lanes &= lanes - 1) {
           const std::uint32_t p = b * kLanes + static_cast<std::uint32_t>(std::countr_zero(lanes));
@@ -163,23 +183,22 @@ template <std::size_t Bytes>
     // Who joins the groups frozen now, and which blocks they touch.
     for (std::uint32_t i = first; i < count; ++i) {
       const std::uint32_t p = order[i];
-      for (const Run *run = runs + run_begin[p], *end = runs + run_begin[p + 1]; run != end; ++run) {
-        for (std::uint32_t k = 0; k < run->length; k += 8) {
-          const std::uint64_t open = ~word(frozen + run->block + k) & first_bytes(run->length - k);
-          if (const std::uint64_t lanes = word(column + run->tile + k) & open; lanes != 0)
-            join(p, run->tile + k, lanes);
+      giving[i - first] = {level[p], p, tile_at + p * blocks};
+      const Word* const end = all_words + word_begin[p + 1];
+      for (const Word* w = all_words + word_begin[p]; w != end; ++w) {
+        const std::uint64_t open = ~word(frozen + w->block) & w->bytes;
+        if (const std::uint64_t lanes = word(column + w->tile) & open; lanes != 0) {
+          join(p, w->tile, lanes);
+          w = all_words + word_begin[p];  // the row has changed: look at all of it again
+          --w;
+          continue;
         }
-      }
-      for (const Run *run = runs + run_begin[p], *end = runs + run_begin[p + 1]; run != end; ++run) {
-        for (std::uint32_t k = 0; k < run->length; k += 8) {
-          const std::uint64_t open = ~word(frozen + run->block + k) & first_bytes(run->length - k);
-          const std::uint64_t bits = bytes_set(word(row + run->tile + k) & open);
-          const std::uint32_t at = run->block + k;
-          touched[at / 64] |= bits << at % 64;
-          touched[at / 64 + 1] |= (bits >> 1) >> (63 - at % 64);
-        }
+        const std::uint64_t bits = bytes_set(word(row + w->tile) & open);
+        touched[w->block / 64] |= bits << w->block % 64;
+        touched[w->block / 64 + 1] |= (bits >> 1) >> (63 - w->block % 64);
       }
     }
+    const Giving* const giving_end = giving + (count - first);
 
     // What these groups take from the links that are not frozen.
     each_touched([&](std::uint32_t block) __attribute__((always_inline)) {
@@ -189,12 +208,11 @@ template <std::size_t Bytes>
         left[j] = piece(before + j * kPiece);
         gone[j] = piece(before + kLanes + j * kPiece);
       }
-      for (std::uint32_t i = first; i < count; ++i) {
-        const std::uint32_t p = order[i];
-        const std::uint32_t tile = has_tile_at ? tile_at[p * blocks + block] : find_tile(p, block);
+      for (const Giving* g = giving; g != giving_end; ++g) {
+        const std::uint32_t tile = has_tile_at ? g->tile_at[block] : find_tile(g->position, block);
         for (std::size_t j = 0; j < kPieces; ++j) {
           const Piece w = piece(weight + tile * kLanes + j * kPiece);
-          left[j] -= level[p] * w;
+          left[j] -= g->level * w;
           gone[j] += w;
         }
       }
@@ -230,11 +248,15 @@ std::uint32_t MaxMin::roll_back() {
     touch_block(p / kLanes);
   }
   frozen_count_ = first_refrozen_;
-  while (log_top_ > phase_log_[phase]) {
-    --log_top_;
-    current_[log_block_[log_top_]] = log_previous_[log_top_];
-    touch_block(log_block_[log_top_]);
+  const std::uint32_t top = phase_log_[phase];
+  const std::uint32_t *block = log_block_.data(), *previous = log_previous_.data();
+  std::uint32_t* const current = current_.data();
+  std::uint64_t* const touched = touched_blocks_.data();
+  for (std::uint32_t r = log_top_; r-- > top;) {
+    current[block[r]] = previous[r];
+    touched[block[r] / 64] |= std::uint64_t{1} << block[r] % 64;
   }
+  log_top_ = top;
   return phase;
 }
 
