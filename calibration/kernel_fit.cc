@@ -129,13 +129,6 @@ void put(Entries& entries, const std::string& entry, std::string_view name, Para
   found->second.emplace_back(name, std::move(parameter));
 }
 
-std::vector<std::string> unidentified(const Layout& layout, const FitResult& result) {
-  std::vector<std::string> names;
-  for (std::size_t k = 0; k < layout.unknowns.size(); ++k)
-    if (!result.values[k].identified) names.push_back(layout.unknowns[k].name);
-  return names;
-}
-
 // Values of all scopes, from the narrowest to the widest.
 profile::KernelCalibration collect(const profile::KernelModel& model,
                                    const std::map<std::string, std::string>& family_of, const Layout& layout,
@@ -149,11 +142,11 @@ profile::KernelCalibration collect(const profile::KernelModel& model,
     std::vector<Parameter> all;
     for (std::size_t k = 0; k < layout.unknowns.size(); ++k) {
       if (layout.parameter[k] != p) continue;
-      const bool assumed = layout.unknowns[k].fixed;
-      Parameter parameter{rounded(result.values[k].value), std::string(spec.unit),
-                          assumed ? Source::Assumed : Source::Fitted,
-                          assumed ? "start value: the rows do not identify it" : reference,
-                          assumed ? 0.5 : rounded(std::expm1(kQuantile90 * result.values[k].log_sd) + 1e-4)};
+      const bool assumed = !result.values[k].identified;
+      Parameter parameter{
+          rounded(result.values[k].value), std::string(spec.unit), assumed ? Source::Assumed : Source::Fitted,
+          assumed ? "not identified by the rows: start value, as far as they allow" : reference,
+          layout.unknowns[k].fixed ? 0.5 : rounded(std::expm1(kQuantile90 * result.values[k].log_sd) + 1e-4)};
       all.push_back(parameter);
       const std::string& group = layout.group[k];
       if (spec.scope == Scope::Family) put(calibration.families, group, spec.name, parameter);
@@ -190,18 +183,26 @@ KernelFit fit_kernel(const profile::KernelModel& model, std::span<const KernelOb
   }
   const Predict predict = predictor(model, observations, layout);
 
-  // Hold what the rows do not identify at its start value, until all others are identified.
+  // What the rows do not identify and no prior holds stays at its start value.
   KernelFit fitted;
   FitOptions marked = options;
   marked.refuse = false;
   FitResult result = fit(layout.unknowns, measured, predict, marked);
-  while (!unidentified(layout, result).empty()) {
+  const auto loose = [&](std::size_t k) {
+    return !result.values[k].identified && !layout.unknowns[k].fixed && layout.unknowns[k].prior_sigma == 0;
+  };
+  for (bool again = true; again;) {
+    again = false;
     for (std::size_t k = 0; k < layout.unknowns.size(); ++k) {
-      if (result.values[k].identified) continue;
+      if (!loose(k)) continue;
       layout.unknowns[k].fixed = true;
-      fitted.assumed.push_back(layout.unknowns[k].name);
+      again = true;
     }
-    result = fit(layout.unknowns, measured, predict, marked);
+    if (again) result = fit(layout.unknowns, measured, predict, marked);
+  }
+  for (std::size_t k = 0; k < layout.unknowns.size(); ++k) {
+    if (layout.unknowns[k].fixed) result.values[k].identified = false;
+    if (!result.values[k].identified) fitted.assumed.push_back(layout.unknowns[k].name);
   }
   for (std::size_t k = 0; k < layout.unknowns.size(); ++k)
     if (result.values[k].at_bound) fitted.at_bound.push_back(layout.unknowns[k].name);

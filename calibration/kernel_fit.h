@@ -1,7 +1,8 @@
 // Fits the parameters of one kernel to all its rows of all systems at once: a shared parameter is one unknown, one of a
 // family one per family that has rows, one of a system one per system that has rows.
 //
-// What the data cannot identify stays at the declared start value, tagged `assumed`. The entry of a wider scope than
+// What the data cannot identify is tagged `assumed`: with a prior it stays as near to the declared start value as the
+// data allow, without one it stays there. The entry of a wider scope than
 // the declared one, which GPUs without rows fall back on, is the geometric mean of the entries below it (family: of its
 // systems; shared: of the families), with their spread as its error. So rows of one system never decide alone what is
 // predicted for another family, and a system without rows changes nothing.

@@ -24,5 +24,7 @@ void add_compare(CLI::App& program, Context& context);
 void add_topology(CLI::App& program, Context& context);
 void add_trace(CLI::App& program, Context& context);
 void add_model(CLI::App& program, Context& context);
+void add_calibrate(CLI::App& program, Context& context);
+void add_validate(CLI::App& program, Context& context);
 
 }  // namespace moesim::cli

@@ -176,6 +176,8 @@ HoldOut in_sample(const calibration::KernelFit& fit, const std::vector<Origin>& 
 
 double rounded(double value) { return std::round(value * 1e4) / 1e4; }
 
+constexpr std::size_t kSizeBins = 8;
+
 }  // namespace
 
 MeasuredTable read_table(const std::string& path, const std::string& system) {
@@ -220,7 +222,11 @@ std::vector<KernelResult> fit_all(const std::vector<MeasuredTable>& tables, bool
                                     [&](const KernelResult& r) { return r.model.name == model.name; });
       const std::vector<Origin> rows = rows_of(tables, model.name);
       if (done || rows.empty()) continue;
-      KernelResult result{model, fit_rows(model, rows), {}};
+      KernelResult result{
+          std::string(kind.name), model, fit_rows(model, rows), {}, {}, std::string(rows.front().sample->size_unit)};
+      std::vector<double> sizes;
+      for (const Origin& origin : rows) sizes.push_back(origin.sample->size);
+      result.by_size = calibration::residuals_by_size(result.fit.log_errors, sizes, kSizeBins);
       if (hold_outs) result.hold_outs = hold_out(model, kind, rows);
       const std::vector<HoldOut> evidence =
           result.hold_outs.empty() ? std::vector<HoldOut>{in_sample(result.fit, rows)} : result.hold_outs;

@@ -36,9 +36,12 @@ struct HoldOut {
 };
 
 struct KernelResult {
+  std::string kind;  // "C1"
   profile::KernelModel model;
   calibration::KernelFit fit;  // with the widths of all hold-outs
   std::vector<HoldOut> hold_outs;
+  std::vector<calibration::ResidualBin> by_size;  // of the fitted rows
+  std::string size_unit;
 };
 
 // Fits all kernels of all tables, each kernel to its own rows alone. Without hold-outs the intervals' widths are those

@@ -1,7 +1,10 @@
 #include "calibration/profile/profile.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <span>
+
+#include <nlohmann/json.hpp>
 
 #include "base/embedded.h"
 #include "base/file.h"
@@ -26,10 +29,10 @@ auto read_sourced(const JsonNode& node, Read read) {
   return result;
 }
 
-Profile read_text(std::string_view text, const std::string& name) {
-  const auto document = base::parse_json(text, name + " (profile preset)");
+Profile read_text(std::string_view text, const std::string& source) {
+  const auto document = base::parse_json(text, source);
   const JsonObject root(JsonNode(document), {"schema", "name", "gpu", "family", "ideal", "sms", "hbm_bandwidth",
-                                             "hbm_capacity", "bf16", "fp8", "fp4", "power", "launch"});
+                                             "hbm_capacity", "bf16", "fp8", "fp4", "power", "launch", "kernels"});
   const auto flop_rate = [](const JsonNode& n) { return n.flop_rate(); };
   root.required("schema").one_of({"moesim.profile/1"});
   Profile profile;
@@ -47,6 +50,10 @@ Profile read_text(std::string_view text, const std::string& name) {
   if (const auto fp4 = root.optional("fp4")) profile.fp4 = read_sourced(*fp4, flop_rate);
   profile.power = read_sourced(root.required("power"), [](const JsonNode& n) { return n.power(); });
   profile.launch = read_sourced(root.required("launch"), [](const JsonNode& n) { return n.duration(); });
+  if (const auto own = root.optional("kernels")) {
+    for (std::size_t i = 0; i < own->size(); ++i)
+      profile.kernels.push_back(std::make_shared<KernelCalibration>(read_kernel_calibration(own->at(i))));
+  }
   return profile;
 }
 
@@ -95,9 +102,22 @@ std::vector<std::string> profile_presets() {
 
 Profile profile_preset(std::string_view name) {
   for (const base::EmbeddedFile& file : embedded_presets())
-    if (file.name == name) return read_text(file.text, std::string(name));
+    if (file.name == name) return read_text(file.text, std::string(name) + " (profile preset)");
   throw base::InputError("", "",
                          "unknown profile \"" + std::string(name) + "\"" + base::suggestion(name, profile_presets()));
+}
+
+Profile load_profile(const std::string& path) { return read_text(base::read_file(path), path); }
+
+base::Json to_json(const Profile& profile) {
+  const auto presets = embedded_presets();
+  const auto file = std::find_if(presets.begin(), presets.end(), [&](const auto& f) { return f.name == profile.name; });
+  MOESIM_CHECK(file != presets.end(), "a profile that is no preset");
+  base::Json json = base::Json::parse(file->text);
+  if (profile.kernels.empty()) return json;
+  json["kernels"] = base::Json::array();
+  for (const auto& kernel : profile.kernels) json["kernels"].push_back(to_json(*kernel));
+  return json;
 }
 
 Profile read_profile(const JsonNode* node, const std::string& gpu) {
@@ -111,7 +131,15 @@ Profile read_profile(const JsonNode* node, const std::string& gpu) {
                              "a GPU with a profile, or \"profile\": {\"preset\": \"ideal\"}");
     return profile_preset(gpu);
   }
-  const JsonNode preset = JsonObject(*node, {"preset"}).required("preset");
+  const JsonObject section(*node, {"preset", "file"});
+  if (const auto file = section.optional("file")) {
+    if (section.has("preset")) file->fail("beside \"preset\"", "one of the two");
+    const std::filesystem::path folder = std::filesystem::path(file->document().file).parent_path();
+    Profile profile = load_profile((folder / file->string()).string());
+    if (profile.name != gpu) file->fail("the profile of " + profile.name, "one of the cluster's GPU, \"" + gpu + "\"");
+    return profile;
+  }
+  const JsonNode preset = section.required("preset");
   const std::string name = preset.string();
   if (!known(name)) preset.fail("unknown profile" + base::suggestion(name, names));
   Profile profile = profile_preset(name);

@@ -49,12 +49,17 @@ struct Profile {
   std::vector<std::string> assumptions() const;
 };
 
-// The scenario's "profile" section (null: absent), for a cluster of `gpu`: absent or {"preset": NAME}. The profile of
-// another GPU is an InputError; "ideal" fits every cluster.
+// The scenario's "profile" section (null: absent), for a cluster of `gpu`: absent, {"preset": NAME} or {"file": PATH}
+// (beside the scenario, as `calibrate fit -o` writes it). The profile of another GPU is an InputError; "ideal" fits
+// every cluster.
 Profile read_profile(const base::JsonNode* node, const std::string& gpu);
 
 // Throws InputError for an unknown name.
 Profile profile_preset(std::string_view name);
 std::vector<std::string> profile_presets();
+// A file that to_json() has written. Throws InputError.
+Profile load_profile(const std::string& path);
+// A preset's text with the profile's own kernel calibrations.
+base::Json to_json(const Profile& profile);
 
 }  // namespace moesim::profile
