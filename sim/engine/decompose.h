@@ -28,10 +28,14 @@ struct Routes {
 class Decomposer {
  public:
   // least, most: [links] between which a capacity may change while flows are active; least < most is never dropped.
-  Decomposer(const Routes& routes, std::vector<double> least, std::vector<double> most);
+  Decomposer(std::vector<double> least, std::vector<double> most);
 
-  // `classes` in increasing order; room[c] is the number of flows of class c (by its global number) that may be active.
-  void run(std::span<const std::uint32_t> classes, std::span<const std::uint32_t> room);
+  // Looks at some classes of `routes`, in increasing order; room[c] is the number of flows of class c that may be
+  // active.
+  void run(const Routes& routes, std::span<const std::uint32_t> classes, std::span<const std::uint32_t> room);
+  // The same without families.
+  void run_components(const Routes& routes, std::span<const std::uint32_t> classes,
+                      std::span<const std::uint32_t> room);
 
   // Results: for each of `classes`, its family and its component, numbered in order of their first class.
   std::span<const std::uint32_t> family() const { return family_; }
@@ -41,12 +45,13 @@ class Decomposer {
   bool dropped(std::uint32_t link) const { return dropped_[link] != 0; }
 
  private:
-  void index_links(std::span<const std::uint32_t> classes);
-  bool can_drop(std::uint32_t link, std::span<const std::uint32_t> classes, std::span<const std::uint32_t> room);
+  void index_links(const Routes& routes, std::span<const std::uint32_t> classes);
+  void drop(const Routes& routes, std::span<const std::uint32_t> classes, std::span<const std::uint32_t> room);
+  bool can_drop(const Routes& routes, std::uint32_t link, std::span<const std::uint32_t> classes,
+                std::span<const std::uint32_t> room);
   std::uint32_t find(std::uint32_t i);
-  std::uint32_t label(std::span<const std::uint32_t> classes, bool kept_only, std::vector<std::uint32_t>& labels);
+  std::uint32_t label(std::size_t classes, bool kept_only, std::vector<std::uint32_t>& labels);
 
-  const Routes& routes_;
   std::vector<double> least_, most_;
   std::vector<char> dropped_;                   // [links]
   std::vector<std::uint32_t> links_;            // used by the classes

@@ -15,6 +15,27 @@ inline double lowest_of_lanes(const double* x) {
   return std::min(std::min(a, b), std::min(c, d));
 }
 
+// Element-wise arithmetic and minima: every clone computes the same bits.
+[[gnu::target_clones("avx512f", "avx2", "default")]] void refresh_blocks(const std::vector<std::uint32_t>& blocks,
+                                                                         const double* steps, double clock,
+                                                                         const double* level, const double* head,
+                                                                         double* v, double* speed, double* end,
+                                                                         double* block_end) {
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    const std::size_t first = blocks[i] * kLanes;
+    const double step = steps[i];
+    double ends[kLanes];
+    for (std::size_t p = 0; p < kLanes; ++p) {
+      v[first + p] += speed[first + p] * step;
+      speed[first + p] = level[first + p];
+      const double at = clock + (head[first + p] - v[first + p]) / speed[first + p];
+      ends[p] = at < kInfinity ? at : kInfinity;  // no number: nothing left, but no progress either
+    }
+    for (std::size_t p = 0; p < kLanes; ++p) end[first + p] = ends[p];
+    block_end[blocks[i]] = lowest_of_lanes(ends);
+  }
+}
+
 }  // namespace
 
 void FluidComponent::build(const MaxMinProblem& problem, double now) {
@@ -105,21 +126,18 @@ void FluidComponent::regroup(const FlowHeaps& flows) {
   stale_.clear();
 }
 
-// Brings V, speed and the first ends of a block up to date.
-void FluidComponent::refresh(std::uint32_t block) {
-  const std::size_t first = block * kLanes;
-  const double step = clock_ - since_[block], clock = clock_;
-  const double* level = rates_.levels() + first;
-  double *v = &virtual_[first], *speed = &speed_[first], *end = &end_[first], *head = &head_[first];
-  for (std::size_t i = 0; i < kLanes; ++i) {
-    v[i] += speed[i] * step;
-    speed[i] = level[i];
-    const double wait = (head[i] - v[i]) / speed[i];
-    end[i] = clock + wait < kInfinity ? clock + wait : kInfinity;  // no number: nothing left, but no progress either
+// Brings V, speed and the first ends of the touched blocks up to date.
+void FluidComponent::refresh() {
+  const std::size_t n = touched_.size();
+  steps_.resize(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    steps_[i] = clock_ - since_[touched_[i]];
+    since_[touched_[i]] = clock_;
+    is_touched_[touched_[i]] = 0;
   }
-  since_[block] = clock_;
-  block_end_[block] = lowest_of_lanes(end);
-  is_touched_[block] = 0;
+  refresh_blocks(touched_, steps_.data(), clock_, rates_.levels(), head_.data(), virtual_.data(), speed_.data(),
+                 end_.data(), block_end_.data());
+  touched_.clear();
 }
 
 // Notes the slots of `position` that end up to `limit`.
@@ -139,8 +157,7 @@ void FluidComponent::schedule(const FlowHeaps& flows, double tolerance, double e
     for (const std::uint32_t p : rates_.refrozen()) touch(p);
     regroup(flows);
   }
-  for (const std::uint32_t block : touched_) refresh(block);
-  touched_.clear();
+  refresh();
   due_.clear();
   next_ = kInfinity;
   double first = kInfinity;

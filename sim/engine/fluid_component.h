@@ -62,7 +62,7 @@ class FluidComponent {
   void rescan(std::uint32_t position);
   void put(const FlowHeaps& flows, std::uint32_t klass);
   void touch(std::uint32_t position);
-  void refresh(std::uint32_t block);
+  void refresh();
   void find_due(std::uint32_t position, double limit);
   void complete(FlowHeaps& flows, std::vector<std::uint32_t>& completed);
   void regroup(const FlowHeaps& flows);
@@ -84,6 +84,7 @@ class FluidComponent {
   std::vector<char> is_stale_;          // [positions]
   std::vector<std::uint32_t> touched_;  // blocks to be refreshed
   std::vector<char> is_touched_;        // [blocks]
+  std::vector<double> steps_;           // time since they were
   std::uint32_t classes_with_flows_ = 0;
 };
 

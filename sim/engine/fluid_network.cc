@@ -9,7 +9,8 @@ namespace {
 
 // Fewer classes are not worth being looked at again.
 constexpr std::uint32_t kFewClasses = 8;
-constexpr std::uint32_t kFirstPatience = 4;  // a sixteenth
+constexpr double kFirstPatience = 2, kMorePatience = 1.5;
+constexpr double kLookWork = 0.5;  // what a look costs for each hop, in units of MaxMin::work()
 constexpr double kCertificateTolerance = 1e-9;
 
 }  // namespace
@@ -19,7 +20,7 @@ FluidNetwork::FluidNetwork(const Routes& routes, std::vector<double> capacity, s
     : routes_(routes),
       options_(options),
       capacity_(std::move(capacity)),
-      decomposer_(routes, std::move(least), std::move(most)) {
+      decomposer_(std::move(least), std::move(most)) {
   const std::size_t classes = routes.classes(), links = capacity_.size();
   expected_.assign(classes, 0);
   component_.assign(classes, kNone);
@@ -98,8 +99,7 @@ void FluidNetwork::flush(double now, std::vector<Completed>& completed) {
     component.dirty = false;
     if (component.expected == 0 && component.fluid.classes_with_flows() == 0) {
       retire(c);
-    } else if (component.expected != 0 || component.fluid.classes_with_flows() > component.look_at ||
-               !look_again(c, now)) {
+    } else if (!worth_a_look(component) || !look_again(c, now)) {
       component.fluid.schedule(flows_, options_.tolerance, component.epoch);
       component.next = component.fluid.next();
       heap_update(c);
@@ -155,10 +155,15 @@ void FluidNetwork::rebuild(double now) {
   outdated_.clear();
   std::sort(classes_.begin(), classes_.end());
   for (const std::uint32_t klass : classes_) room_[klass] = 2 * (adopted_[klass].flows + expected_[klass]) + 2;
-  decomposer_.run(classes_, room_);
+  decomposer_.run(routes_, classes_, room_);
   std::vector<std::uint32_t> families(decomposer_.families());
   for (std::uint32_t& family : families) family = new_family();
-  put_together(now, families);
+  for (std::size_t i = 0; i < classes_.size(); ++i) {
+    const std::uint32_t family = families[decomposer_.family()[i]];
+    for (std::uint32_t h = routes_.begin[classes_[i]]; h < routes_.begin[classes_[i] + 1]; ++h)
+      link_family_[routes_.link[h]] = {family, families_[family].generation};
+  }
+  put_together(routes_, classes_, now, families);
 }
 
 void FluidNetwork::take_apart(std::uint32_t c, double now) {
@@ -174,16 +179,20 @@ void FluidNetwork::take_apart(std::uint32_t c, double now) {
   retire(c);
 }
 
-void FluidNetwork::put_together(double now, std::span<const std::uint32_t> families) {
+void FluidNetwork::put_together(const Routes& routes, std::span<const std::uint32_t> members, double now,
+                                std::span<const std::uint32_t> families) {
   const auto labels = decomposer_.component();
   const std::uint32_t count = decomposer_.components();
   component_begin_.assign(count + 1, 0);
   for (const std::uint32_t k : labels) ++component_begin_[k + 1];
   for (std::uint32_t k = 0; k < count; ++k) component_begin_[k + 1] += component_begin_[k];
   by_component_.resize(classes_.size());
+  member_of_.resize(classes_.size());
   family_of_.resize(count);
   for (std::uint32_t i = 0; i < classes_.size(); ++i) {
-    by_component_[component_begin_[labels[i]]++] = classes_[i];
+    const std::uint32_t at = component_begin_[labels[i]]++;
+    by_component_[at] = classes_[i];
+    member_of_[at] = members[i];
     family_of_[labels[i]] = families[decomposer_.family()[i]];
   }
   for (std::uint32_t k = 0, begin = 0; k < count; ++k) {
@@ -191,12 +200,14 @@ void FluidNetwork::put_together(double now, std::span<const std::uint32_t> famil
     components_[c]->family = family;
     families_[family].components.push_back(c);
     ++families_[family].alive;
-    build(c, std::span(by_component_).subspan(begin, component_begin_[k] - begin), now);
+    const std::uint32_t size = component_begin_[k] - begin;
+    build(c, routes, std::span(member_of_).subspan(begin, size), std::span(by_component_).subspan(begin, size), now);
     begin = component_begin_[k];
   }
 }
 
-void FluidNetwork::build(std::uint32_t c, std::span<const std::uint32_t> classes, double now) {
+void FluidNetwork::build(std::uint32_t c, const Routes& routes, std::span<const std::uint32_t> members,
+                         std::span<const std::uint32_t> classes, double now) {
   Component& component = *components_[c];
   component.classes.assign(classes.begin(), classes.end());
   component.room.clear();
@@ -209,11 +220,12 @@ void FluidNetwork::build(std::uint32_t c, std::span<const std::uint32_t> classes
   p.route_link.clear();
   p.route_weight.clear();
   p.rate_cap.clear();
-  const FamilyRef ref{component.family, families_[component.family].generation};
-  for (const std::uint32_t klass : classes) {
-    for (std::uint32_t h = routes_.begin[klass]; h < routes_.begin[klass + 1]; ++h) {
-      const std::uint32_t link = routes_.link[h];
-      link_family_[link] = ref;
+  component.kept.begin.assign(1, 0);
+  component.kept.link.clear();
+  for (std::size_t i = 0; i < classes.size(); ++i) {
+    const std::uint32_t klass = classes[i];
+    for (std::uint32_t h = routes.begin[members[i]]; h < routes.begin[members[i] + 1]; ++h) {
+      const std::uint32_t link = routes.link[h];
       if (decomposer_.dropped(link)) continue;
       if (link_component_[link] != c) {
         link_component_[link] = c;
@@ -221,14 +233,18 @@ void FluidNetwork::build(std::uint32_t c, std::span<const std::uint32_t> classes
         component.links.push_back(link);
         p.capacity.push_back(capacity_[link]);
       }
+      component.kept.link.push_back(link);
       p.route_link.push_back(link_local_[link]);
-      p.route_weight.push_back(routes_.weight[h]);
+      p.route_weight.push_back(routes.weight[h]);
     }
     p.route_begin.push_back(static_cast<std::uint32_t>(p.route_link.size()));
-    p.rate_cap.push_back(routes_.rate_cap[klass]);
+    p.rate_cap.push_back(routes.rate_cap[members[i]]);
     component.room.push_back(room_[klass]);
     component.expected += expected_[klass];
   }
+  component.kept.begin = p.route_begin;
+  component.kept.weight = p.route_weight;
+  component.kept.rate_cap = p.rate_cap;
   p.room = component.room;
   component.fluid.build(p, now);
   for (std::uint32_t i = 0; i < classes.size(); ++i) {
@@ -240,36 +256,45 @@ void FluidNetwork::build(std::uint32_t c, std::span<const std::uint32_t> classes
     component.epoch = std::max(component.epoch, adopted.epoch);
     adopted = {};
   }
-  component.patience = kFirstPatience;
-  set_look(component, static_cast<std::uint32_t>(classes.size()));
+  set_look(component, kFirstPatience);
   touch(c);
 }
 
-void FluidNetwork::set_look(Component& component, std::uint32_t classes) {
-  component.look_at = classes < kFewClasses ? 0 : classes - std::max(1u, classes >> component.patience);
+void FluidNetwork::set_look(Component& component, double patience) {
+  component.patience = patience;
+  const double work = patience * kLookWork * static_cast<double>(component.kept.link.size());
+  component.look_at = component.fluid.rates().work() + static_cast<std::uint64_t>(work);
+}
+
+bool FluidNetwork::worth_a_look(const Component& component) {
+  const std::uint32_t size = component.fluid.classes_with_flows();
+  if (component.expected != 0 || size < kFewClasses) return false;
+  return component.fluid.rates().work() >= component.look_at || 2 * size <= component.classes.size();
 }
 
 // Builds the component anew if it has fallen apart or shrunk to half. False: it stays as it is.
 bool FluidNetwork::look_again(std::uint32_t c, double now) {
   Component& component = *components_[c];
-  classes_.clear();
+  members_.clear();
   for (std::uint32_t i = 0; i < component.classes.size(); ++i) {
     if (component.fluid.rates().flows(i) == 0) continue;
-    classes_.push_back(component.classes[i]);
+    members_.push_back(i);
     room_[component.classes[i]] = component.room[i];
   }
-  const auto size = static_cast<std::uint32_t>(classes_.size());
-  decomposer_.run(classes_, room_);
+  const auto size = static_cast<std::uint32_t>(members_.size());
+  decomposer_.run_components(component.kept, members_, component.room);
   if (decomposer_.components() == 1 && 2 * size > component.classes.size()) {
-    component.patience = std::max(1u, component.patience - 1);
-    set_look(component, size);
+    set_look(component, kMorePatience * component.patience);
     return false;
   }
   const std::vector<std::uint32_t> families(decomposer_.families(), component.family);
   ++families_[component.family].alive;  // keeps it
   classes_.clear();
+  const double patience = component.patience;
+  std::swap(apart_, component.kept);
   take_apart(c, now);
-  put_together(now, families);
+  put_together(apart_, members_, now, families);
+  if (decomposer_.components() == 1) set_look(*components_[component_[classes_[0]]], kMorePatience * patience);
   --families_[families[0]].alive;
   return true;
 }

@@ -2,9 +2,9 @@
 //
 // Flows are announced (expect) before they start, so that a component has room for a whole exchange whose sources start
 // one after the other. Changes of one moment take effect together at flush(). A component is built anew when a class
-// appears that it does not know. When some of its classes have ended it is looked at again: it may fall apart (rails
-// do, once the traffic inside the nodes is over); each time that it does not, more of them have to end before the next
-// look. Nothing that a component computes depends on others.
+// appears that it does not know. Now and then it is looked at again: it may fall apart (rails do, once the traffic
+// inside the nodes is over). Each time that it does not, more work has to be done before the next look. Nothing that a
+// component computes depends on others.
 #pragma once
 
 #include <cstdint>
@@ -52,12 +52,13 @@ class FluidNetwork {
     std::vector<std::uint32_t> classes;  // increasing
     std::vector<std::uint32_t> room;     // [classes]
     std::vector<std::uint32_t> links;    // that it keeps
+    Routes kept;                         // of its classes: hops over these links
     double next = kNever;
     double epoch = 0;  // when it last got flows
     std::uint32_t family = 0;
     std::uint32_t expected = 0;  // flows
-    std::uint32_t look_at = 0;   // number of classes with flows at which to look at it again,
-    std::uint32_t patience = 0;  // once this fraction of them, as a power of two, has ended
+    std::uint64_t look_at = 0;   // the solver's work at which to look at it again
+    double patience = 0;         // the work to do before, in units of what a look costs
     std::uint32_t heap_place = kNone;
     bool alive = false;
     bool dirty = false;
@@ -90,10 +91,14 @@ class FluidNetwork {
   void rebuild(double now);
   // Lists the component's classes that still matter, keeps their flows in adopted_, and retires it.
   void take_apart(std::uint32_t component, double now);
-  // Builds the components of classes_, which decomposer_ has just looked at; `families` by its number for them.
-  void put_together(double now, std::span<const std::uint32_t> families);
-  void build(std::uint32_t component, std::span<const std::uint32_t> classes, double now);
-  static void set_look(Component& component, std::uint32_t classes);
+  // Builds the components of classes_, which decomposer_ has just looked at as classes `members` of `routes`;
+  // `families` by its number for them.
+  void put_together(const Routes& routes, std::span<const std::uint32_t> members, double now,
+                    std::span<const std::uint32_t> families);
+  void build(std::uint32_t component, const Routes& routes, std::span<const std::uint32_t> members,
+             std::span<const std::uint32_t> classes, double now);
+  static void set_look(Component& component, double patience);
+  static bool worth_a_look(const Component& component);
   bool look_again(std::uint32_t component, double now);
   std::uint32_t new_family();
   std::uint32_t new_component();
@@ -125,6 +130,8 @@ class FluidNetwork {
   std::vector<std::uint32_t> outdated_;  // components
   std::vector<std::uint32_t> classes_;   // scratch: to be put together, increasing
   std::vector<std::uint32_t> by_component_, component_begin_, family_of_;
+  std::vector<std::uint32_t> members_, member_of_;
+  Routes apart_;  // what a component kept that is being built anew
   std::vector<std::pair<std::uint32_t, double>> capacity_changes_;
   std::vector<Arrival> arrivals_;
   std::vector<std::uint32_t> ended_;

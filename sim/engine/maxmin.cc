@@ -107,7 +107,7 @@ void MaxMin::build(const MaxMinProblem& problem) {
   phase_frozen_.assign(positions + 1, 0);
   touched_blocks_.assign(blocks / 64 + 2, 0);
   num_phases_ = 0;
-  phases_run_ = 0;
+  work_ = 0;
   restart_ = kNone;
   moves_.clear();
   for (std::uint32_t l = 0; l < problem.links(); ++l) set_capacity(l, problem.capacity[l]);

@@ -110,7 +110,7 @@ class MaxMin {
   }
   // Classes whose group changed in the last solve, each once.
   std::span<const Move> moves() const { return moves_; }
-  std::uint64_t phases() const { return phases_run_; }  // of all solves since build()
+  std::uint64_t work() const { return work_; }  // blocks looked at in all solves since build()
 
  private:
   void scale(const MaxMinProblem& problem);
@@ -202,7 +202,7 @@ class MaxMin {
   std::uint32_t num_phases_ = 0;
   std::uint32_t restart_ = kNone;  // first phase to do again
   std::vector<Move> moves_;
-  std::uint64_t phases_run_ = 0;
+  std::uint64_t work_ = 0;
 
   // Scratch of build().
   std::vector<std::uint32_t> link_begin_, link_hop_, hop_class_, scratch_, mark_, touched_;

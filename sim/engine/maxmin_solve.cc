@@ -139,6 +139,7 @@ template <std::size_t Bytes>
     set_ratios(block, left, gone);
   });
 
+  const std::uint32_t first_record = log_top_;
   std::uint32_t top = log_top_, count = frozen_count_;
   for (;; ++phase) {
     double low = kInfinity, others = kInfinity;
@@ -229,7 +230,7 @@ template <std::size_t Bytes>
   }
   log_top_ = top;
   frozen_count_ = count;
-  phases_run_ += phase - std::min(phase, restart_);
+  work_ += top - first_record + blocks;
   num_phases_ = phase;
   restart_ = kNone;
 }
