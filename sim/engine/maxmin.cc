@@ -191,10 +191,11 @@ void MaxMin::colour(std::size_t real_links) {
     colour_begin_.push_back(colour_begin_[k] + padded(count[k]) / static_cast<std::uint32_t>(kLanes));
   const std::uint32_t blocks = colour_begin_.back();
   first_cap_block_ = links > real_links ? colour_begin_[cap_colour] : blocks;
-  block_colour_.resize(blocks);
+  colour_bit_.resize(blocks);
   for (std::uint32_t k = 0; k < colours; ++k) {
     count[k] = colour_begin_[k] * static_cast<std::uint32_t>(kLanes);  // now: the next position
-    std::fill(block_colour_.begin() + colour_begin_[k], block_colour_.begin() + colour_begin_[k + 1], k);
+    std::fill(colour_bit_.begin() + colour_begin_[k], colour_bit_.begin() + colour_begin_[k + 1],
+              std::uint64_t{1} << std::min(k, 63u));
   }
   for (std::size_t l = 0; l < links; ++l) position_[l] = count[colour_of[l]]++;
   level_.assign(blocks * kLanes, 0);
@@ -285,10 +286,11 @@ void MaxMin::add_tiles() {
     word_begin_.push_back(static_cast<std::uint32_t>(words_.size()));
   }
   const std::size_t blocks = positions / kLanes;
-  tile_at_.assign(positions * blocks <= kLargestTable ? positions * blocks : 0, 0);
-  for (std::size_t p = 0; p < positions && !tile_at_.empty(); ++p)
+  entry_at_.assign(positions * blocks <= kLargestTable ? positions * blocks : 0, 0);
+  for (std::size_t p = 0; p < positions && !entry_at_.empty(); ++p)
     for (std::uint32_t r = run_begin_[p]; r < run_begin_[p + 1]; ++r)
-      for (std::uint32_t k = 0; k < runs_[r].length; ++k) tile_at_[p * blocks + runs_[r].block + k] = runs_[r].tile + k;
+      for (std::uint32_t k = 0; k < runs_[r].length; ++k)
+        entry_at_[p * blocks + runs_[r].block + k] = kLanes * (runs_[r].tile + k);
   weight_.assign(tiles * kLanes, 0);
   row_.assign(tiles + sizeof(std::uint64_t), 0);
   column_.assign(tiles + sizeof(std::uint64_t), 0);

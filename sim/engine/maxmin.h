@@ -138,7 +138,7 @@ class MaxMin {
   // Structure, fixed by build(). P positions, B blocks, H hops (class, link) with caps' pseudo-links, T tiles.
   std::vector<std::uint32_t> position_;        // [links + pseudo-links]
   std::vector<std::uint32_t> colour_begin_;    // [colours + 1] blocks
-  std::vector<std::uint32_t> block_colour_;    // [B]
+  std::vector<std::uint64_t> colour_bit_;      // [B] of its colour, the last one for all colours from 63 on
   std::uint32_t first_cap_block_ = 0;          // blocks from here on hold pseudo-links
   LaneVector cap_;                             // [P] of a pseudo-link
   std::vector<double> link_scale_;             // [links]
@@ -162,7 +162,7 @@ class MaxMin {
   };
   std::vector<std::uint32_t> word_begin_;  // [P + 1]
   std::vector<Word> words_;
-  std::vector<std::uint32_t> tile_at_;     // [P * B] find_tile() as a table, empty if that would be too large
+  std::vector<std::uint32_t> entry_at_;    // [P * B] kLanes * find_tile() as a table, empty if that would be too large
   std::vector<std::uint32_t> only_class_;  // [8 T] the class that crosses both links; kNone if not just one
   std::vector<std::uint32_t> pair_begin_;  // [classes] of its square matrix in pair_entry_
   std::vector<std::uint32_t> pair_entry_;  // hop i, hop j of a class: index of M[link i][link j] in weight_
@@ -195,7 +195,7 @@ class MaxMin {
   struct Giving {                            // a group frozen in the present phase
     double level;
     std::uint32_t position;
-    const std::uint32_t* tile_at;
+    const std::uint32_t* entry_at;
   };
   std::vector<Giving> giving_;
   std::vector<std::uint64_t> touched_blocks_;  // bits: ratios to be computed; none between solves but by changes

@@ -63,12 +63,12 @@ template <std::size_t Bytes>
   const auto words = static_cast<std::uint32_t>(touched_blocks_.size());
   const std::uint32_t first_cap_block = first_cap_block_;
   const std::uint32_t* const colour_begin = colour_begin_.data();
-  const std::uint32_t* const block_colour = block_colour_.data();
+  const std::uint64_t* const colour_bit = colour_bit_.data();
   const Word* const all_words = words_.data();
   const std::uint32_t* const word_begin = word_begin_.data();
   Giving* const giving = giving_.data();
-  const std::uint32_t* const tile_at = tile_at_.data();
-  const bool has_tile_at = !tile_at_.empty();
+  const std::uint32_t* const entry_at = entry_at_.data();
+  const bool has_entry_at = !entry_at_.empty();
   double* const weight = weight_.data();
   const std::uint8_t* const row = row_.data();
   const std::uint8_t* const column = column_.data();
@@ -110,7 +110,7 @@ template <std::size_t Bytes>
     for (std::uint32_t w = 0; w < words; ++w) {
       for (std::uint64_t bits = touched[w]; bits != 0; bits &= bits - 1) {
         const std::uint32_t block = 64 * w + static_cast<std::uint32_t>(std::countr_zero(bits));
-        touched_colours |= std::uint64_t{1} << std::min(block_colour[block], 63u);
+        touched_colours |= colour_bit[block];
         visit(block);
       }
       touched[w] = 0;
@@ -155,6 +155,8 @@ template <std::size_t Bytes>
     phase_frozen_[phase] = count;
     if (top + blocks > log_block_.size()) grow_log();
     log = log_.data();
+    std::uint32_t* const log_block = log_block_.data();
+    std::uint32_t* const log_previous = log_previous_.data();
 
     // Freeze.
     const std::uint32_t first = count;
@@ -184,7 +186,7 @@ template <std::size_t Bytes>
     // Who joins the groups frozen now, and which blocks they touch.
     for (std::uint32_t i = first; i < count; ++i) {
       const std::uint32_t p = order[i];
-      giving[i - first] = {level[p], p, tile_at + p * blocks};
+      giving[i - first] = {level[p], p, entry_at + p * blocks};
       const Word* const end = all_words + word_begin[p + 1];
       for (const Word* w = all_words + word_begin[p]; w != end; ++w) {
         const std::uint64_t open = ~word(frozen + w->block) & w->bytes;
@@ -209,21 +211,25 @@ template <std::size_t Bytes>
         left[j] = piece(before + j * kPiece);
         gone[j] = piece(before + kLanes + j * kPiece);
       }
-      for (const Giving* g = giving; g != giving_end; ++g) {
-        const std::uint32_t tile = has_tile_at ? g->tile_at[block] : find_tile(g->position, block);
+      const auto take = [&](double its_level, double* w) __attribute__((always_inline)) {
         for (std::size_t j = 0; j < kPieces; ++j) {
-          const Piece w = piece(weight + tile * kLanes + j * kPiece);
-          left[j] -= g->level * w;
-          gone[j] += w;
+          left[j] -= its_level * piece(w + j * kPiece);
+          gone[j] += piece(w + j * kPiece);
         }
+      };
+      if (has_entry_at) {
+        for (const Giving* g = giving; g != giving_end; ++g) take(g->level, weight + g->entry_at[block]);
+      } else {
+        for (const Giving* g = giving; g != giving_end; ++g)
+          take(g->level, weight + find_tile(g->position, block) * kLanes);
       }
       double* const after = log + top * 2 * kLanes;
       for (std::size_t j = 0; j < kPieces; ++j) {
         piece(after + j * kPiece) = left[j];
         piece(after + kLanes + j * kPiece) = gone[j];
       }
-      log_previous_[top] = current[block];
-      log_block_[top] = block;
+      log_previous[top] = current[block];
+      log_block[top] = block;
       current[block] = top++;
       set_ratios(block, left, gone);
     });
