@@ -112,10 +112,18 @@ class Evening {
       const auto [least, most] = std::minmax_element(load_.begin(), load_.end());
       if (*most - *least <= 1) return;
       moved = false;
-      std::vector<std::size_t> wanting;
-      for (std::size_t slot = 0; slot < load_.size(); ++slot)
-        if (load_[slot] <= average) wanting.push_back(slot);
-      for (std::size_t j = 0; j < ids_.size(); ++j) moved |= move(j * stride % ids_.size(), average, wanting);
+      // Only moves to a lesser load are tried: from above the average to all others, from the average to those below.
+      std::vector<std::size_t> below, others;
+      for (std::size_t slot = 0; slot < load_.size(); ++slot) {
+        if (load_[slot] < average) below.push_back(slot);
+        if (load_[slot] == average) others.push_back(slot);
+      }
+      others.insert(others.begin(), below.begin(), below.end());
+      for (std::size_t j = 0; j < ids_.size(); ++j) {
+        const std::size_t i = j * stride % ids_.size();
+        const std::int32_t load = load_[slot_of(ids_[i], i / k_)];
+        if (load >= average) moved |= move(i, load > average ? others : below);
+      }
     }
   }
 
@@ -138,9 +146,8 @@ class Evening {
     pair(token, slot) += change;
   }
 
-  bool move(std::size_t i, std::int32_t average, const std::vector<std::size_t>& wanting) {
+  bool move(std::size_t i, const std::vector<std::size_t>& wanting) {
     const std::size_t token = i / k_, from = slot_of(ids_[i], token);
-    if (load_[from] < average) return false;
     const auto chosen = std::span(ids_).subspan(token * k_, k_);
     const auto may_take = [&](std::size_t to) {
       const auto expert = static_cast<std::size_t>(placement_.slot_expert[to]);

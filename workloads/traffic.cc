@@ -1,6 +1,7 @@
 #include "workloads/traffic.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "base/error.h"
@@ -8,10 +9,9 @@
 namespace moesim::workloads {
 namespace {
 
-// Where a token finds an expert: slots[first ... first + count), of which it uses the (token mod count)-th.
-struct Replicas {
-  std::int32_t first = 0;
-  std::int32_t count = 0;
+struct Where {
+  std::int32_t slot = 0;
+  std::int32_t rank = 0;
 };
 
 // The loop over selections. `arrive(token, rank)` is called for each, tokens in order.
@@ -24,9 +24,13 @@ class Walk {
     MOESIM_CHECK(routing.experts.empty() ||
                      *std::max_element(routing.experts.begin(), routing.experts.end()) < placement.experts,
                  "an expert id beyond the placement's experts");
-    replicas_.resize(static_cast<std::size_t>(placement.experts));
-    for (std::size_t e = 0; e < replicas_.size(); ++e)
-      replicas_[e] = {placement.first[e], placement.first[e + 1] - placement.first[e]};
+    const auto experts = static_cast<std::size_t>(placement.experts);
+    std::int64_t period = 1;
+    for (std::size_t e = 0; e < experts && period <= kLongestPeriod; ++e)
+      period = std::lcm(period, std::int64_t{placement.first[e + 1] - placement.first[e]});
+    period_ = period <= kLongestPeriod ? static_cast<std::int32_t>(period) : 0;
+    for (std::int32_t token = 0; token < period_; ++token)
+      for (std::size_t e = 0; e < experts; ++e) where_.push_back(find(token, e));
     load.slot_tokens.assign(static_cast<std::size_t>(placement.num_slots()), 0);
   }
 
@@ -35,12 +39,11 @@ class Walk {
     const std::int32_t begin = rank * tokens_per_rank_;
     const std::uint16_t* id = routing_.experts.data() + std::int64_t{begin} * routing_.top_k;
     for (std::int32_t token = begin; token < begin + tokens_per_rank_; ++token) {
+      const Where* table = period_ > 0 ? where_.data() + token % period_ * placement_.experts : nullptr;
       for (const std::uint16_t* end = id + routing_.top_k; id != end; ++id) {
-        const Replicas& replicas = replicas_[*id];
-        const std::int32_t which = replicas.count == 1 ? 0 : token % replicas.count;
-        const auto slot = static_cast<std::size_t>(placement_.slots[static_cast<std::size_t>(replicas.first + which)]);
-        ++load.slot_tokens[slot];
-        arrive(token, placement_.slot_rank[slot]);
+        const Where where = table != nullptr ? table[*id] : find(token, *id);
+        ++load.slot_tokens[static_cast<std::size_t>(where.slot)];
+        arrive(token, where.rank);
       }
     }
   }
@@ -58,10 +61,20 @@ class Walk {
   SlotLoad load;
 
  private:
+  // Where a token finds an expert. Tokens whose numbers differ by a multiple of all replica counts agree: unless that
+  // period is long, a table of [period][experts] spares the division.
+  Where find(std::int32_t token, std::size_t expert) const {
+    const std::int32_t first = placement_.first[expert], count = placement_.first[expert + 1] - first;
+    const std::int32_t slot = placement_.slots[static_cast<std::size_t>(first + token % count)];
+    return {slot, placement_.slot_rank[static_cast<std::size_t>(slot)]};
+  }
+  static constexpr std::int64_t kLongestPeriod = 16;
+
   const LayerRouting& routing_;
   const Placement& placement_;
   const std::int32_t tokens_per_rank_;
-  std::vector<Replicas> replicas_;  // [experts]
+  std::int32_t period_ = 0;   // 0: no table
+  std::vector<Where> where_;  // [period][experts]
 };
 
 }  // namespace

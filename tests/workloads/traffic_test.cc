@@ -69,6 +69,7 @@ const std::vector<Case> kCases = {
     {16, 4, 20, 4, 10},    // four experts twice
     {256, 72, 288, 8, 3},  // the usual EP72
     {8, 72, 72, 2, 5},     // each expert nine times
+    {5, 22, 22, 2, 4},     // four or five times: agree every 20 tokens
     {10, 4, 10, 3, 7},     // ranks of unequal size
     {4, 1, 4, 4, 6},       // nothing to send
 };
