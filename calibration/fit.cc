@@ -19,6 +19,7 @@ using Matrix = Eigen::MatrixXd;
 
 constexpr double kQuantile90 = 1.2815515655446004;  // of the standard normal distribution
 constexpr double kNoPriorSigma = 100;               // of log(value): keeps the Hessian regular
+constexpr double kShift = 3.141592653589793;        // of u, away from 0: the solver's first step is relative to u
 constexpr double kStep = 1e-5;                      // of numeric derivatives, in log(value)
 
 class Problem {
@@ -41,7 +42,7 @@ class Problem {
       const Unknown& unknown = unknowns_[free_[f]];
       const double low = std::log(unknown.lower), high = std::log(unknown.upper);
       u[static_cast<Eigen::Index>(f)] =
-          std::asin(std::clamp(2 * (std::log(unknown.start) - low) / (high - low) - 1, -0.999, 0.999));
+          kShift + std::asin(std::clamp(2 * (std::log(unknown.start) - low) / (high - low) - 1, -0.999, 0.999));
     }
     return u;
   }
@@ -52,13 +53,14 @@ class Problem {
     for (std::size_t f = 0; f < free_.size(); ++f) {
       const Unknown& unknown = unknowns_[free_[f]];
       const double low = std::log(unknown.lower), high = std::log(unknown.upper);
-      x[static_cast<Eigen::Index>(f)] = low + (high - low) * (1 + std::sin(u[static_cast<Eigen::Index>(f)])) / 2;
+      x[static_cast<Eigen::Index>(f)] =
+          low + (high - low) * (1 + std::sin(u[static_cast<Eigen::Index>(f)] - kShift)) / 2;
     }
     return x;
   }
   double dlog_du(std::size_t f, double u) const {
     const Unknown& unknown = unknowns_[free_[f]];
-    return std::log(unknown.upper / unknown.lower) / 2 * std::cos(u);
+    return std::log(unknown.upper / unknown.lower) / 2 * std::cos(u - kShift);
   }
 
   std::vector<double> values(const Vector& x) const {
@@ -119,8 +121,9 @@ class Problem {
     const double sigma = unknowns_[free_[f]].prior_sigma;
     return sigma > 0 ? sigma : kNoPriorSigma;
   }
+  bool has_prior(std::size_t f) const { return unknowns_[free_[f]].prior_sigma > 0; }
   double prior_residual(std::size_t f, double log_value) const {
-    return (log_value - std::log(unknowns_[free_[f]].start)) / prior_sigma(f);
+    return has_prior(f) ? (log_value - std::log(unknowns_[free_[f]].start)) / prior_sigma(f) : 0;
   }
   double weight(std::size_t row) const { return measured_[row].weight; }
   double scale() const { return options_.scale; }
@@ -164,7 +167,8 @@ struct Functor : Eigen::DenseFunctor<double> {
         jacobian(row, column) =
             std::sqrt(problem->weight(i)) * problem->softened(last_errors[i]).second * by_log(row, column) * chain;
       }
-      jacobian(static_cast<Eigen::Index>(last_errors.size() + f), column) = chain / problem->prior_sigma(f);
+      jacobian(static_cast<Eigen::Index>(last_errors.size() + f), column) =
+          problem->has_prior(f) ? chain / problem->prior_sigma(f) : 0;
     }
     return 0;
   }
@@ -208,6 +212,7 @@ FitResult fit(std::span<const Unknown> unknowns, std::span<const Measured> measu
   if (problem.inputs() > 0) {
     Functor functor(problem);
     Eigen::LevenbergMarquardt<Functor> solver(functor);
+    solver.setFactor(0.1);
     solver.setXtol(1e-7);
     solver.setFtol(1e-9);
     auto status = solver.minimizeInit(u);

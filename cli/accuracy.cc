@@ -1,7 +1,9 @@
 #include "cli/accuracy.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <map>
 #include <ostream>
@@ -33,8 +35,15 @@ fitted system, the same family, another family).
 )";
 
 std::string percent(double fraction, int decimals = 1) {
-  const double unit = std::pow(10, decimals);
-  return base::format_number(std::round(100 * unit * fraction) / unit, 5);
+  std::array<char, 64> text{};
+  std::snprintf(text.data(), text.size(), "%.*f", decimals, 100 * fraction);
+  return text.data();
+}
+
+std::string short_number(double value) {
+  std::array<char, 64> text{};
+  std::snprintf(text.data(), text.size(), "%.2g", value);
+  return text.data();
 }
 
 std::string signed_percent(double fraction) { return (fraction < 0 ? "-" : "+") + percent(std::abs(fraction)); }
@@ -117,9 +126,9 @@ std::string fitted_tables(const std::vector<const KernelResult*>& kernels) {
           header({"kernel", "size from", "to", "rows", "median %", "p90 %", "bias %"});
   for (const KernelResult* kernel : kernels) {
     for (const calibration::ResidualBin& bin : kernel->by_size) {
-      text += row({"`" + kernel->fit.calibration.kernel + "`",
-                   base::format_number(bin.from, 2) + " " + kernel->size_unit, base::format_number(bin.to, 2),
-                   std::to_string(bin.rows), percent(bin.median), percent(bin.p90), signed_percent(bin.bias)});
+      text += row({"`" + kernel->fit.calibration.kernel + "`", short_number(bin.from) + " " + kernel->size_unit,
+                   short_number(bin.to), std::to_string(bin.rows), percent(bin.median), percent(bin.p90),
+                   signed_percent(bin.bias)});
     }
   }
   return text + "\n";

@@ -1,4 +1,6 @@
+#include <array>
 #include <cmath>
+#include <cstdio>
 #include <memory>
 #include <ostream>
 
@@ -22,7 +24,11 @@ struct Options {
   std::string tables, markdown;
 };
 
-std::string percent(double fraction) { return base::format_number(std::round(1000 * fraction) / 10, 4) + " %"; }
+std::string percent(double fraction) {
+  std::array<char, 64> text{};
+  std::snprintf(text.data(), text.size(), "%.1f %%", 100 * fraction);
+  return text.data();
+}
 
 std::string signed_percent(double fraction) { return (fraction < 0 ? "-" : "+") + percent(std::abs(fraction)); }
 

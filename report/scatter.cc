@@ -128,15 +128,18 @@ std::string svg(const ScatterPlot& plot) {
   double legend = kTop + 12;
   for (const ScatterSeries& series : plot.series) {
     const char* const fill = kColours[colour++ % kColours.size()];
-    out += std::string("<g fill=\"") + fill + "\" fill-opacity=\"0.55\">\n";
+    // One path of dots: strokes without length, with round ends.
+    out += std::string("<path stroke=\"") + fill +
+           R"(" stroke-opacity="0.55" stroke-width="4" stroke-linecap="round" d=")";
     std::set<std::pair<long, long>> drawn;
     for (const auto& [px, py] : series.points) {
       if (!x.shows(px) || !y.shows(py)) continue;
       const double cx = x.at(px), cy = y.at(py);
       if (!drawn.emplace(std::lround(cx / 2), std::lround(cy / 2)).second) continue;
-      out += "<circle cx=\"" + pixels(cx) + "\" cy=\"" + pixels(cy) + "\" r=\"2.2\"/>\n";
+      out += "M" + std::to_string(std::lround(cx)) + " " + std::to_string(std::lround(cy)) + "h0";
     }
-    out += "<circle cx=\"" + pixels(x.to + 16) + "\" cy=\"" + pixels(legend - 4) + "\" r=\"4\"/>\n</g>\n";
+    out += "\"/>\n<circle cx=\"" + pixels(x.to + 16) + "\" cy=\"" + pixels(legend - 4) + "\" r=\"4\" fill=\"" + fill +
+           "\"/>\n";
     out += label(x.to + 26, legend, series.name);
     legend += 18;
   }

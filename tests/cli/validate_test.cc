@@ -1,0 +1,124 @@
+// The verbs validate and calibrate, in process, on small tables.
+
+#include <algorithm>
+#include <filesystem>
+#include <sstream>
+
+#include <doctest/doctest.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "cli/program.h"
+
+namespace moesim::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Folder {
+ public:
+  Folder() : path_(fs::temp_directory_path() / "moesim-validate-test") {
+    fs::remove_all(path_);
+    fs::create_directories(path_);
+  }
+  ~Folder() { fs::remove_all(path_); }
+  std::string write(const std::string& name, const std::string& content) const {
+    base::write_file(path(name), content);
+    return path(name);
+  }
+  std::string path(const std::string& name) const { return (path_ / name).string(); }
+
+ private:
+  fs::path path_;
+};
+
+struct Run {
+  int code;
+  std::string out, err;
+};
+
+Run moesim(const std::vector<std::string>& arguments) {
+  std::ostringstream out, err;
+  const int code = run_program(arguments, out, err);
+  return {code, out.str(), err.str()};
+}
+
+constexpr const char* kGemm =
+    "dtype,m,n,k,latency_us\n"
+    "bfloat16,1,128,128,2.8\nbfloat16,4096,4096,4096,190\nfp8,4096,4096,4096,140\nint3,1,2,3,4\n";
+
+}  // namespace
+
+TEST_CASE("validate scores every row and writes errors, rows and a plot") {
+  const Folder folder;
+  const std::string table = folder.write("t.csv", kGemm);
+  const Run run = moesim({"validate", "--system", "h200_sxm", table, "--json", folder.path("e.json"), "--rows",
+                          folder.path("r.csv"), "--plot", folder.path("p.svg")});
+  CHECK(run.err == "");
+  CHECK(run.code == 0);
+  CHECK(run.out.find("skipped 1 rows: GEMM in int3 is not modelled") != std::string::npos);
+  const auto document = base::load_json(folder.path("e.json"));
+  const base::JsonNode json(document);
+  CHECK(json.member("system").string() == "h200_sxm");
+  CHECK(json.member("kind").string() == "C1");
+  CHECK(json.member("rows").integer(0, 100) == 3);
+  CHECK(json.member("groups").size() == 2);
+  const std::string rows = base::read_file(folder.path("r.csv"));
+  CHECK(std::count(rows.begin(), rows.end(), '\n') == 5);
+  CHECK(rows.starts_with("dtype,m,n,k,latency_us,predicted_us\nbfloat16,1,128,128,2.8,"));
+  CHECK(rows.ends_with("int3,1,2,3,4,\n"));
+  CHECK(base::read_file(folder.path("p.svg")).starts_with("<svg"));
+}
+
+TEST_CASE("a profile fitted to one table is used by validate and only for its GPU") {
+  const Folder folder;
+  std::string text = "dtype,m,n,k,latency_us\n";
+  for (const int m : {1, 64, 1024, 8192})
+    for (const int n : {512, 4096, 16384})
+      text += "bfloat16," + std::to_string(m) + "," + std::to_string(n) + ",4096,500\n";
+  const std::string table = folder.write("t.csv", text), profile = folder.path("p.json");
+  CHECK(moesim({"calibrate", "fit", "--table", table, "--system", "h100_sxm", "-o", profile}).code == 0);
+  const Run own = moesim({"validate", "--system", "h100_sxm", table, "--profile", profile});
+  CHECK(own.code == 0);
+  CHECK(own.out != moesim({"validate", "--system", "h100_sxm", table}).out);
+  const Run other = moesim({"validate", "--system", "b200_sxm", table, "--profile", profile});
+  CHECK(other.code == 2);
+  CHECK(other.err.find("\"b200\"") != std::string::npos);
+}
+
+TEST_CASE("bad tables and systems give one clear line and exit code 2") {
+  const Folder folder;
+  const auto check = [&](const std::vector<std::string>& arguments, const std::vector<std::string>& says) {
+    const Run run = moesim(arguments);
+    CAPTURE(run.err);
+    CHECK(run.code == 2);
+    CHECK(std::count(run.err.begin(), run.err.end(), '\n') == 1);
+    for (const std::string& text : says) {
+      CAPTURE(text);
+      CHECK(run.err.find(text) != std::string::npos);
+    }
+  };
+  const auto table = [&](const std::string& name, const std::string& text, const std::vector<std::string>& says) {
+    check({"validate", "--system", "h100_sxm", folder.write(name, text)}, says);
+  };
+  table("empty.csv", "", {"empty.csv", "is empty"});
+  table("bare.csv", "dtype,m,n,k,latency_us\n", {"bare.csv", "no rows"});
+  table("lacks.csv", "dtype,m,n,latency_us\nfp8,1,2,3\n", {"lacks.csv", "lacks the column \"k\""});
+  table("unit.csv", "dtype,m,n,k,latency_ms\nfp8,1,2,3,4\n", {"unit.csv", "latency_ms", "latency_us"});
+  table("negative.csv", "dtype,m,n,k,latency_us\nfp8,1,2,3,4\nfp8,1,2,3,-4\n", {"negative.csv: line 3", "-4"});
+  table("nan.csv", "dtype,m,n,k,latency_us\nfp8,1,2,3,nan\n", {"nan.csv: line 2", "nan"});
+  table("n5.csv",
+        "kernel,phase,dtype,ep,tokens_per_rank,hidden,topk,experts,latency_us\nx,combine,fp8,2,1,7168,8,256,9\n",
+        {"n5.csv", "not modelled yet"});
+  const std::string good = folder.write("good.csv", kGemm);
+  check({"validate", "--system", "h100", good}, {"unknown system \"h100\"", "h100_sxm"});
+  check({"validate", "--system", "b60", good}, {"b60", "NVIDIA"});
+  check({"validate", good}, {"--system"});
+  check({"validate", "--system", "h100_sxm"}, {"FILE.csv"});
+  check({"validate", "--system", "h100_sxm", folder.path("nowhere.csv")}, {"nowhere.csv"});
+  check({"calibrate", "fit", "--table", good, "--system", "h100_sxm"}, {"-o"});
+  check({"calibrate", "fit", "--all"}, {"--tables"});
+  check({"calibrate", "fit", "--all", "--tables", folder.path("nowhere")}, {"nowhere"});
+}
+
+}  // namespace moesim::cli

@@ -1,0 +1,102 @@
+// What a GEMM's cost must obey, whatever its fitted parameters are.
+#include "sim/lowering/gemm.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <doctest/doctest.h>
+
+#include "sim/lowering/expert_compute.h"
+
+namespace moesim::lowering {
+namespace {
+
+using workloads::Dtype;
+
+template <class Check>
+void for_every_gpu_and_format(Check check) {
+  for (const std::string& name : profile::profile_presets()) {
+    const profile::Profile profile = profile::profile_preset(name);
+    if (profile.ideal) continue;
+    for (const Dtype dtype : {Dtype::Bf16, Dtype::Fp8, Dtype::Fp8Block, Dtype::Nvfp4}) {
+      if (dtype != Dtype::Bf16 && !(dtype == Dtype::Nvfp4 ? profile.fp4 : profile.fp8)) continue;
+      const std::string format(workloads::to_string(dtype));
+      CAPTURE(name);
+      CAPTURE(format);
+      check(profile, dtype, profile.kernel(gemm_kernel(dtype)));
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("no GEMM is faster than the tensor cores and the HBM of the datasheet allow") {
+  for_every_gpu_and_format([](const profile::Profile& profile, Dtype dtype, const auto& parameters) {
+    for (const std::int64_t m : {1, 100, 1000, 32768}) {
+      for (const std::int64_t n : {128, 7168, 65536}) {
+        for (const std::int64_t k : {128, 7168, 65536}) {
+          const KernelCost cost = gemm_cost({m, n, k, dtype}, profile, parameters);
+          const double operations = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+          const double bytes = static_cast<double>((m + n) * k) * workloads::bits_per_weight(dtype) / 8 +
+                               2.0 * static_cast<double>(m * n);
+          CHECK(cost.total > base::Flops(operations) / tensor_rate(profile, dtype));
+          CHECK(cost.total > base::Bytes(bytes) / profile.hbm_bandwidth.value);
+          CHECK(cost.total >= cost.launch + std::max(cost.tensor, cost.memory) * (1 - 1e-12));
+        }
+      }
+    }
+  });
+}
+
+TEST_CASE("a GEMM that grows in m, n or k never gets faster") {
+  for_every_gpu_and_format([](const profile::Profile& profile, Dtype dtype, const auto& parameters) {
+    const auto total = [&](std::int64_t m, std::int64_t n, std::int64_t k) {
+      return gemm_cost({m, n, k, dtype}, profile, parameters).total.value();
+    };
+    for (std::int64_t size = 1; size < 20000; size += 1 + size / 5) {
+      const std::int64_t next = size + 1 + size / 5;
+      CAPTURE(size);
+      CHECK(total(next, 4096, 4096) >= total(size, 4096, 4096));
+      CHECK(total(256, next, 4096) >= total(256, size, 4096));
+      CHECK(total(256, 4096, next) >= total(256, 4096, size) * (1 - 1e-12));
+    }
+  });
+}
+
+TEST_CASE("no rows cost the launch and nothing else") {
+  for_every_gpu_and_format([](const profile::Profile& profile, Dtype dtype, const auto& parameters) {
+    const KernelCost cost = gemm_cost({0, 4096, 4096, dtype}, profile, parameters);
+    CHECK(cost.total == cost.launch);
+    CHECK(cost.launch.value() == parameters.at("t0") * 1e-6);
+    CHECK(cost.tensor.value() == 0);
+    CHECK(cost.memory.value() == 0);
+  });
+}
+
+TEST_CASE("a large product takes its operations over the share of the peak that full tiles reach") {
+  const profile::Profile profile = profile::profile_preset("h100");
+  const auto parameters = profile.kernel("gemm_bf16");
+  // 132 SMs, so a whole number of waves of 128 x 256 tiles.
+  const std::int64_t m = 128 * 132, n = 256 * 64, k = 16384;
+  const KernelCost cost = gemm_cost({m, n, k, Dtype::Bf16}, profile, parameters);
+  const double ideal = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) /
+                       (parameters.at("F") * profile.bf16.value.value());
+  CHECK(cost.total.value() > ideal);
+  CHECK(cost.total.value() < 1.1 * ideal);
+}
+
+TEST_CASE("a format that the GPU lacks is refused by name") {
+  const profile::Profile profile = profile::profile_preset("a100");
+  CHECK_THROWS_AS(gemm_cost({1, 1, 1, Dtype::Fp8}, profile, profile.kernel("gemm_fp8")), base::InputError);
+}
+
+TEST_CASE("the smooth maximum is the sum for p = 1, the root of squares for p = 2 and never below the larger") {
+  CHECK(smooth_max(3, 4, 1) == doctest::Approx(7));
+  CHECK(smooth_max(3, 4, 2) == doctest::Approx(5));
+  CHECK(smooth_max(4, 3, 2) == smooth_max(3, 4, 2));
+  CHECK(smooth_max(3, 4, 200) == doctest::Approx(4));
+  CHECK(smooth_max(0, 4, 3) == doctest::Approx(4));
+  CHECK(smooth_max(0, 0, 3) == 0);
+}
+
+}  // namespace moesim::lowering
