@@ -100,6 +100,16 @@ TEST_CASE("a whole plane lost by all leaves the others alike, so that they colla
   CHECK(router.graph().link(hop.port.link).bandwidth == gb(25) * (5 + 4 + 5));
 }
 
+TEST_CASE("a GPU without any NVLink keeps the planes of the others apart and takes PCIe") {
+  Json json = to_json(read(R"({"preset": "hgx_h100"})"));
+  std::erase_if(json["links"].get_ref<Json::array_t&>(),
+                [](const Json& l) { return l["a"] == "gpu3" && l["kind"] == "nvlink"; });
+  const Router router(read_json(json));
+  CHECK(count_switches(router.graph()) == 4);
+  CHECK(devices(router, 3, 2) == "gpu3 pcie_switch1 gpu2");
+  CHECK(router.plane_routes(0, 1).size() == 4);
+}
+
 TEST_CASE("unequal shares or latencies keep planes apart") {
   for (const auto& [key, value] :
        std::map<std::string, std::string>{{"bandwidth", "100 GB/s"}, {"latency", "900 ns"}}) {

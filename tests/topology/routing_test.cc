@@ -81,6 +81,17 @@ TEST_CASE("GPUs without a rail take equally near NICs in turn") {
     CHECK(devices(router, i, 8 + i).find("leaf" + std::to_string(i)) != std::string::npos);
 }
 
+TEST_CASE("two GPUs may share a NIC: each is reached from it directly, others over either of them") {
+  const Router router(read(R"({"preset": "hgx_h100", "nodes": 2, "override": {"nics": {"count": 4}, "host": {"cpus": [
+      {"pcie_switches": [{"gpus": [0, 1], "nics": [0]}, {"gpus": [2, 3], "nics": [1]}]},
+      {"pcie_switches": [{"gpus": [4, 5], "nics": [2]}, {"gpus": [6, 7], "nics": [3]}]}]}}})"));
+  const std::string start = "node0.gpu3 node0.pcie_switch1 node0.nic1 leaf1 node1.nic1 node1.pcie_switch1 ";
+  CHECK(devices(router, 3, 8 + 2) == start + "node1.gpu2");
+  CHECK(devices(router, 3, 8 + 3) == start + "node1.gpu3");
+  CHECK(devices(router, 3, 8 + 6) == start + "node1.gpu2 node1.nvswitch0..3 node1.gpu6");
+  CHECK(devices(router, 3, 8 + 7) == start + "node1.gpu3 node1.nvswitch0..3 node1.gpu7");
+}
+
 TEST_CASE("a rail that the receiver's node lacks is left for another NIC of the sender's node") {
   const Cluster cluster = without_link(read(R"({"preset": "hgx_h100", "nodes": 2})"), "node1.nic3", "leaf3");
   const Router router(cluster);
@@ -90,6 +101,24 @@ TEST_CASE("a rail that the receiver's node lacks is left for another NIC of the 
         "node1.gpu6");
   CHECK(devices(router, 2, 8 + 3).find("leaf2") != std::string::npos);
   CHECK(devices(router, 8 + 3, 0).find("node1.nic2 leaf2 node0.nic2") != std::string::npos);
+}
+
+TEST_CASE("where one switch joins all NICs, traffic still stays on the sender's rail") {
+  Json json = to_json(read(R"({"preset": "hgx_h100", "nodes": 2})"));
+  std::erase_if(json["devices"].get_ref<Json::array_t&>(),
+                [](const Json& d) { return d["kind"] == "switch" && d["name"] != "leaf0"; });
+  for (Json& link : json["links"])
+    if (link["kind"] == "network") link["b"] = "leaf0";
+  CHECK(devices(Router(read_json(json)), 2, 8 + 5).find("node0.nic2 leaf0 node1.nic2 ") != std::string::npos);
+
+  // Without rails the receiver's own NIC is the one to send to.
+  for (Json& device : json["devices"]) device.erase("rail");
+  CHECK(devices(Router(read_json(json)), 2, 8 + 5).find("node0.nic2 leaf0 node1.nic5 ") != std::string::npos);
+
+  // Of several NICs on the rail, the receiver's own comes first.
+  for (Json& device : json["devices"])
+    if (device["kind"] == "nic") device["rail"] = 0;
+  CHECK(devices(Router(read_json(json)), 2, 8 + 5).find("node0.nic2 leaf0 node1.nic5 ") != std::string::npos);
 }
 
 TEST_CASE("every route of a large cluster is connected and passes no GPU but the relay") {
