@@ -7,7 +7,7 @@
 //    path over the CPU nearest to the sender.
 // 3. Network. From the GPU to its own NIC (the nearest; a GPU with a rail: the nearest on its rail), over the network
 //    to the NIC of the receiver's node on the same rail, to the GPU whose own NIC that is, and, where that is another
-//    GPU, from there over NVLink to the receiver (an NVLink relay); without NVLink, from the NIC over PCIe to the receiver.
+//    GPU, from there over NVLink to the receiver (an NVLink relay); without NVLink, over PCIe from the NIC to it.
 //    Several GPUs at the same distance from several NICs take them in turn. If the rail does not lead there, the next
 //    NICs are tried: of the receiver its own, then all in order; then those of the sender by distance.
 //
