@@ -147,7 +147,7 @@ void FluidComponent::find_due(std::uint32_t position, double limit) {
   for (std::uint32_t s = rates_.slot_begin(position); s < end; s += kLanes) {
     if (lowest_of_lanes(slot + s) > limit) continue;
     for (std::uint32_t i = s; i < s + kLanes; ++i)
-      if (slot[i] <= limit) due_.push_back({position, i, limit});
+      if (slot[i] <= limit) due_.push_back({position, i, limit, clock_});
   }
 }
 
@@ -170,23 +170,24 @@ void FluidComponent::schedule(const FlowHeaps& flows, double tolerance, double e
       if (end_[p] <= last) find_due(p, std::max(head_[p], virtual_at(p, last)));
   }
   double rate = 0, late = 0;
-  for (const Due& due : due_) {
-    const double speed = speed_[due.position];
-    rate += speed;
-    late += (slot_[due.slot] - virtual_at(due.position, first));
+  for (Due& due : due_) {
+    const double left = slot_[due.slot] - virtual_at(due.position, first);
+    due.at = first + left / speed_[due.position];
+    rate += speed_[due.position];
+    late += left;
   }
   next_ = due_.size() == 1 ? first : std::max(clock_, first + late / rate);
 }
 
 // Ends the flows of due_.
-void FluidComponent::complete(FlowHeaps& flows, std::vector<std::uint32_t>& completed) {
+void FluidComponent::complete(FlowHeaps& flows, std::vector<Ended>& ended) {
   for (std::size_t d = 0; d < due_.size(); ++d) {
-    const auto [position, slot, limit] = due_[d];
+    const auto [position, slot, limit, at] = due_[d];
     const std::uint32_t klass = rates_.slot_class(slot);
     std::uint32_t count = 0;
     std::uint32_t& heap = heap_[klass];
     do {
-      completed.push_back(heap);
+      ended.push_back({heap, at});
       heap = flows.pop(heap);
       ++count;
     } while (heap != FlowHeaps::kNone && flows.tag(heap) - offset_[klass] <= limit);
@@ -198,18 +199,18 @@ void FluidComponent::complete(FlowHeaps& flows, std::vector<std::uint32_t>& comp
   due_.clear();
 }
 
-void FluidComponent::complete_scheduled(FlowHeaps& flows, std::vector<std::uint32_t>& completed) {
+void FluidComponent::complete_scheduled(FlowHeaps& flows, std::vector<Ended>& ended) {
   clock_ = next_;
   next_ = kInfinity;
-  complete(flows, completed);
+  complete(flows, ended);
 }
 
-void FluidComponent::complete_due(FlowHeaps& flows, std::vector<std::uint32_t>& completed) {
+void FluidComponent::complete_due(FlowHeaps& flows, std::vector<Ended>& ended) {
   due_.clear();
   const double last = clock_ + kSameTime * clock_;
   for (std::uint32_t p = 0; p < head_.size(); ++p)
     if (const double limit = virtual_at(p, last); head_[p] <= limit) find_due(p, limit);
-  complete(flows, completed);
+  complete(flows, ended);
 }
 
 }  // namespace moesim::engine

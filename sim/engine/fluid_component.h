@@ -22,6 +22,12 @@ namespace moesim::engine {
 
 class FluidComponent {
  public:
+  // A flow that has ended. Where several ends were put together, `at` is its own.
+  struct Ended {
+    std::uint32_t flow;
+    double at;
+  };
+
   void build(const MaxMinProblem& problem, double now);
 
   // The class's progress so far, to carry on with when the component is built anew (0 for a fresh one).
@@ -39,10 +45,10 @@ class FluidComponent {
   double next() const { return next_; }  // infinity if none
 
   void advance(double now) { clock_ = now; }
-  // Completes, at next(), what schedule() found; the flows leave their heaps and are appended to `completed`.
-  void complete_scheduled(FlowHeaps& flows, std::vector<std::uint32_t>& completed);
+  // Completes, at next(), what schedule() found; the flows leave their heaps and are appended to `ended`.
+  void complete_scheduled(FlowHeaps& flows, std::vector<Ended>& ended);
   // Completes what is due at the present, if anything is (batching may pass the end of a flow).
-  void complete_due(FlowHeaps& flows, std::vector<std::uint32_t>& completed);
+  void complete_due(FlowHeaps& flows, std::vector<Ended>& ended);
 
   double clock() const { return clock_; }
   std::uint32_t classes_with_flows() const { return classes_with_flows_; }
@@ -53,6 +59,7 @@ class FluidComponent {
     std::uint32_t position;
     std::uint32_t slot;
     double limit;  // the class's flows up to here
+    double at;
   };
   double virtual_at(std::uint32_t position, double time) const {
     return virtual_[position] + speed_[position] * (time - since_[position / kLanes]);
@@ -64,7 +71,7 @@ class FluidComponent {
   void touch(std::uint32_t position);
   void refresh();
   void find_due(std::uint32_t position, double limit);
-  void complete(FlowHeaps& flows, std::vector<std::uint32_t>& completed);
+  void complete(FlowHeaps& flows, std::vector<Ended>& ended);
   void regroup(const FlowHeaps& flows);
 
   MaxMin rates_;

@@ -235,7 +235,7 @@ class Execution {
   }
 
   void take_completed() {
-    for (const auto& [x, index] : completed_) {
+    for (const auto& [x, index, ended_at] : completed_) {
       if (x == kCompute) {
         satisfy(graph_.compute_events()[index].done);
         continue;
@@ -243,14 +243,14 @@ class Execution {
       const Exchange& exchange = graph_.exchanges()[x];
       const ExchangeEvents& of = graph_.exchange_events()[x];
       const Flow& flow = exchange.flows[index];
-      timeline_.drained[x][index] = now_;
-      const double at = now_ + graph_.path_latency(flow.path).value();
+      timeline_.drained[x][index] = ended_at;
+      const double at = ended_at + graph_.path_latency(flow.path).value();
       for (const std::int32_t r : graph_.receivers(exchange, flow)) {
         const EventId done = of.done(r);
         double& last = delivered_at_[done.index()];
         last = std::max(last, at);
         if (--undelivered_[done.index()] == 0)
-          timers_.add(last, Priority::Completion, {Action::Satisfy, done.value, 0});
+          timers_.add(std::max(last, now_), Priority::Completion, {Action::Satisfy, done.value, 0});
       }
       satisfy(of.sent(flow.source));
     }

@@ -107,11 +107,7 @@ void FluidNetwork::flush(double now, std::vector<Completed>& completed) {
   }
   dirty_.clear();
   if (options_.certify) check_certificate();
-  for (const std::uint32_t f : ended_) {
-    completed.push_back({flows_.exchange(f), flows_.index(f)});
-    flows_.destroy(f);
-  }
-  ended_.clear();
+  report(now, completed);
 }
 
 void FluidNetwork::complete(double now, std::vector<Completed>& completed) {
@@ -123,9 +119,13 @@ void FluidNetwork::complete(double now, std::vector<Completed>& completed) {
     heap_update(c);
     touch(c);
   }
-  for (const std::uint32_t f : ended_) {
-    completed.push_back({flows_.exchange(f), flows_.index(f)});
-    flows_.destroy(f);
+  report(now, completed);
+}
+
+void FluidNetwork::report(double now, std::vector<Completed>& completed) {
+  for (const auto& [flow, at] : ended_) {
+    completed.push_back({flows_.exchange(flow), flows_.index(flow), options_.tolerance > 0 ? at : now});
+    flows_.destroy(flow);
   }
   ended_.clear();
 }

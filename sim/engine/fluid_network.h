@@ -27,6 +27,7 @@ class FluidNetwork {
   struct Completed {
     std::uint32_t exchange;
     std::uint32_t index;
+    double at;  // the present; with a tolerance, when the flow itself would have ended, a little before or after
   };
   // capacity, least, most: [links] now, and the bounds between which set_capacity() will keep it.
   FluidNetwork(const Routes& routes, std::vector<double> capacity, std::vector<double> least, std::vector<double> most,
@@ -103,6 +104,7 @@ class FluidNetwork {
   std::uint32_t new_family();
   std::uint32_t new_component();
   void retire(std::uint32_t component);
+  void report(double now, std::vector<Completed>& completed);
   void check_certificate() const;
   void heap_update(std::uint32_t component);
   bool heap_before(std::uint32_t a, std::uint32_t b) const;
@@ -134,7 +136,7 @@ class FluidNetwork {
   Routes apart_;  // what a component kept that is being built anew
   std::vector<std::pair<std::uint32_t, double>> capacity_changes_;
   std::vector<Arrival> arrivals_;
-  std::vector<std::uint32_t> ended_;
+  std::vector<FluidComponent::Ended> ended_;
   MaxMinProblem problem_;
 };
 
