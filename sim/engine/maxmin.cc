@@ -91,7 +91,6 @@ void MaxMin::build(const MaxMinProblem& problem) {
   ratio_.assign(positions, kInfinity);
   std::fill(level_.begin(), level_.end(), 0);
   frozen_.assign(blocks + sizeof(std::uint64_t), 0);
-  block_low_.assign(blocks, kInfinity);
   colour_low_.assign(colour_begin_.size() - 1, kInfinity);
   phase_of_.assign(positions, 0);
   frozen_order_.resize(positions);

@@ -180,7 +180,6 @@ class MaxMin {
   LaneVector ratio_;                         // [P] infinity of frozen links and of those with nobody left
   LaneVector level_;                         // [P]
   std::vector<std::uint8_t> frozen_;         // [B] lanes, padded to read words
-  std::vector<double> block_low_;            // [B] smallest ratio
   std::vector<double> colour_low_;           // [colours] smallest ratio
   std::vector<std::uint32_t> phase_of_;      // [P] of a frozen link
   std::vector<std::uint32_t> frozen_order_;  // links in order of freezing

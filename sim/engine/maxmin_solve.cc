@@ -49,6 +49,16 @@ template <>
   return _mm512_cmp_pd_mask(_mm512_load_pd(lanes), _mm512_set1_pd(x), _CMP_LE_OQ);
 }
 
+// The smallest of a block.
+template <std::size_t Bytes>
+[[gnu::always_inline]] inline double lowest_lane(const typename Vector<Bytes>::Type* pieces) {
+  alignas(64) double x[kLanes];
+  std::memcpy(x, pieces, sizeof x);
+  const double a = std::min(x[0], x[4]), b = std::min(x[1], x[5]);
+  const double c = std::min(x[2], x[6]), d = std::min(x[3], x[7]);
+  return std::min(std::min(a, b), std::min(c, d));
+}
+
 }  // namespace
 
 template <std::size_t Bytes>
@@ -76,14 +86,14 @@ template <std::size_t Bytes>
   double* const ratio = ratio_.data();
   double* const level = level_.data();
   std::uint8_t* const frozen = frozen_.data();
-  double* const block_low = block_low_.data();
+  std::uint32_t* const phase_of = phase_of_.data();
   double* const colour_low = colour_low_.data();
   std::uint32_t* const current = current_.data();
   std::uint32_t* const order = frozen_order_.data();
   std::uint64_t* const touched = touched_blocks_.data();
   double* const cap = cap_.data();
 
-  // The ratios of a block with these capacities left and frozen weights, and the smallest.
+  // The ratios of a block with these capacities left and frozen weights.
   const auto set_ratios = [&](std::uint32_t block, const Piece* left, const Piece* gone)
       __attribute__((always_inline)) {
     double* const out = ratio + block * kLanes;
@@ -100,9 +110,6 @@ template <std::size_t Bytes>
         piece(out + j * kPiece) = active > 0 ? piece(cap + block * kLanes + j * kPiece) : Piece{} + kInfinity;
       }
     }
-    const double a = std::min(out[0], out[4]), b = std::min(out[1], out[5]);
-    const double c = std::min(out[2], out[6]), d = std::min(out[3], out[7]);
-    block_low[block] = std::min(std::min(a, b), std::min(c, d));
   };
   // Calls visit(block) for the blocks noted in `touched`, and forgets them; then the smallest ratios of their colours.
   const auto each_touched = [&](auto visit) __attribute__((always_inline)) {
@@ -117,13 +124,15 @@ template <std::size_t Bytes>
     }
     for (std::uint32_t k = 0; k < colours; ++k) {
       if (!(touched_colours >> std::min(k, 63u) & 1)) continue;
-      double low[4] = {kInfinity, kInfinity, kInfinity, kInfinity};
-      std::uint32_t b = colour_begin[k];
-      const std::uint32_t end = colour_begin[k + 1];
-      for (; b + 4 <= end; b += 4)
-        for (std::uint32_t i = 0; i < 4; ++i) low[i] = std::min(low[i], block_low[b + i]);
-      for (; b < end; ++b) low[0] = std::min(low[0], block_low[b]);
-      colour_low[k] = std::min(std::min(low[0], low[1]), std::min(low[2], low[3]));
+      Piece low[kPieces];
+      for (std::size_t j = 0; j < kPieces; ++j) low[j] = Piece{} + kInfinity;
+      for (std::uint32_t b = colour_begin[k]; b < colour_begin[k + 1]; ++b) {
+        for (std::size_t j = 0; j < kPieces; ++j) {
+          const Piece r = piece(ratio + b * kLanes + j * kPiece);
+          low[j] = r < low[j] ? r : low[j];
+        }
+      }
+      colour_low[k] = lowest_lane<Bytes>(low);
     }
   };
 
@@ -161,27 +170,31 @@ template <std::size_t Bytes>
     // Freeze.
     const std::uint32_t first = count;
     const double threshold = std::min(others, kLargest);
-    double left_low = kInfinity;
-    for (std::uint32_t b = colour_begin[colour]; b < colour_begin[colour + 1]; ++b) {
-      if (block_low[b] <= threshold) {
-        double* const r = ratio + b * kLanes;
-        std::uint32_t lanes = lanes_at_most<Bytes>(r, threshold);
-        frozen[b] = static_cast<std::uint8_t>(frozen[b] | lanes);
-        for (; lanes != 0; lanes &= lanes - 1) {
-          const std::uint32_t p = b * kLanes + static_cast<std::uint32_t>(std::countr_zero(lanes));
-          level[p] = ratio[p];
-          ratio[p] = kInfinity;
-          open_deg[p] = -kInfinity;
-          phase_of_[p] = phase;
-          order[count++] = p;
+    Piece rest[kPieces];  // the smallest ratios that stay
+    for (std::size_t j = 0; j < kPieces; ++j) rest[j] = Piece{} + kInfinity;
+    for (std::uint32_t b = colour_begin[colour]; b < colour_begin[colour + 1]; b += 8) {
+      const std::uint32_t end = std::min(b + 8, colour_begin[colour + 1]);
+      std::uint64_t lanes = 0;
+      for (std::uint32_t i = b; i < end; ++i) {
+        double* const r = ratio + i * kLanes;
+        lanes |= static_cast<std::uint64_t>(lanes_at_most<Bytes>(r, threshold)) << 8 * (i - b);
+        for (std::size_t j = 0; j < kPieces; ++j) {
+          const Piece x = piece(r + j * kPiece), stays = x <= threshold ? Piece{} + kInfinity : x;
+          rest[j] = stays < rest[j] ? stays : rest[j];
         }
-        const double x = std::min(r[0], r[4]), y = std::min(r[1], r[5]);
-        const double z = std::min(r[2], r[6]), u = std::min(r[3], r[7]);
-        block_low[b] = std::min(std::min(x, y), std::min(z, u));
       }
-      left_low = std::min(left_low, block_low[b]);
+      const std::uint64_t now_frozen = word(frozen + b) | lanes;
+      std::memcpy(frozen + b, &now_frozen, sizeof now_frozen);
+      for (; lanes != 0; lanes &= lanes - 1) {
+        const std::uint32_t p = b * kLanes + static_cast<std::uint32_t>(std::countr_zero(lanes));
+        level[p] = ratio[p];
+        ratio[p] = kInfinity;
+        open_deg[p] = -kInfinity;
+        phase_of[p] = phase;
+        order[count++] = p;
+      }
     }
-    colour_low[colour] = left_low;
+    colour_low[colour] = lowest_lane<Bytes>(rest);
 
     // Who joins the groups frozen now, and which blocks they touch.
     for (std::uint32_t i = first; i < count; ++i) {
