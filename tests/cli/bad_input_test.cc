@@ -1,12 +1,12 @@
 // Bad input gives one clear line that names the place and what would be right, and exit code 2.
 
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <sstream>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "base/file.h"
 #include "cli/program.h"
@@ -45,7 +45,8 @@ std::string scenario(const std::string& cluster, const std::string& more = "") {
   return R"({"schema": "moesim.scenario/1", "cluster": )" + cluster +
          R"(, "model": {"preset": "deepseek-v3"}, "routing": {"preset": "balanced"},
            "step": {"scope": "moe_layer", "layer": 30, "tokens_per_gpu": 4},
-           "communication": {"kernel": "ideal"})" + more + "}";
+           "communication": {"kernel": "ideal"})" +
+         more + "}";
 }
 
 // An npy file, version 1, C order, with this shape text and payload.
@@ -71,7 +72,8 @@ TEST_CASE("bad input gives one clear line and exit code 2") {
     return std::vector<std::string>{"run", folder.write(name, scenario(cluster))};
   };
   const auto with_trace = [&](const std::string& name, const std::string& content) {
-    return std::vector<std::string>{"run", good, "--set", "routing={\"trace\": \"" + folder.write(name, content) + "\"}"};
+    return std::vector<std::string>{"run", good, "--set",
+                                    "routing={\"trace\": \"" + folder.write(name, content) + "\"}"};
   };
   const std::string gpus = R"({"name": "a", "kind": "gpu", "model": "h100", "node": 0, "domain": 0, "rail": 0},
                               {"name": "b", "kind": "gpu", "model": "h100", "node": 0, "domain": 0, "rail": 0})";
@@ -92,32 +94,42 @@ TEST_CASE("bad input gives one clear line and exit code 2") {
       {"a duplicate key",
        {"run", folder.write("twice.json", scenario("{\"preset\": \"hgx_h100\", \"preset\": \"hgx_h200\"}"))},
        {"twice.json", "/cluster/preset", "duplicate key"}},
-      {"an unknown key", {"run", folder.write("key.json", scenario("{\"preset\": \"hgx_h100\"}", ", \"modell\": 1"))},
-       {"key.json", "/modell", "did you mean \"model\""}},
-      {"an unknown key in a step", set("step.token_per_gpu=4"),
-       {"--set step.token_per_gpu=4", "/step/token_per_gpu", "tokens_per_gpu"}},
-      {"a missing section", {"run", folder.write("few.json", "{\"schema\": \"moesim.scenario/1\"}")},
+      {"an unknown key",
+       {"run", folder.write("key.json", scenario("{\"preset\": \"hgx_h100\"}", ", \"modell\": 1"))},
+       {"key.json", "\"modell\"", "did you mean \"model\""}},
+      {"an unknown key in a step",
+       set("step.token_per_gpu=4"),
+       {"--set step.token_per_gpu=4", "/step", "did you mean \"tokens_per_gpu\""}},
+      {"a missing section",
+       {"run", folder.write("few.json", "{\"schema\": \"moesim.scenario/1\"}")},
        {"few.json", "missing key \"cluster\""}},
       {"another schema", set("schema=moesim.scenario/9"), {"/schema", "moesim.scenario/1"}},
       {"an unknown cluster", set("cluster.preset=hgx_h10"), {"/cluster/preset", "hgx_h10", "hgx_h100"}},
       {"0 nodes", set("cluster.nodes=0"), {"/cluster/nodes"}},
-      {"0 GPUs", with_cluster("zero.json", R"({"star": {"gpus": 0, "gpu": "h100", "bandwidth": "1 GB/s", "latency": "0 us"}})"),
+      {"0 GPUs",
+       with_cluster("zero.json", R"({"star": {"gpus": 0, "gpu": "h100", "bandwidth": "1 GB/s", "latency": "0 us"}})"),
        {"zero.json", "/cluster/star/gpus"}},
       {"no GPU at all", with_cluster("none.json", raw("", "")), {"none.json", "/cluster"}},
-      {"a missing unit", with_cluster("unit.json", raw(gpus, link("a", "b", "450"))),
+      {"a missing unit",
+       with_cluster("unit.json", raw(gpus, link("a", "b", "450"))),
        {"unit.json", "/cluster/links/0/bandwidth", "without a unit"}},
-      {"an unknown unit", with_cluster("gbs.json", raw(gpus, link("a", "b", "\"450 GBps\""))),
+      {"an unknown unit",
+       with_cluster("gbs.json", raw(gpus, link("a", "b", "\"450 GBps\""))),
        {"gbs.json", "/cluster/links/0/bandwidth", "GB/s"}},
-      {"a negative bandwidth", with_cluster("negative.json", raw(gpus, link("a", "b", "\"-1 GB/s\""))),
+      {"a negative bandwidth",
+       with_cluster("negative.json", raw(gpus, link("a", "b", "\"-1 GB/s\""))),
        {"negative.json", "/cluster/links/0/bandwidth", "negative"}},
       {"a disconnected graph", with_cluster("apart.json", raw(gpus, "")), {"apart.json", "/cluster"}},
-      {"duplicate device names", with_cluster("same.json", raw(gpus + "," + gpus, link("a", "b", "\"1 GB/s\""))),
+      {"duplicate device names",
+       with_cluster("same.json", raw(gpus + "," + gpus, link("a", "b", "\"1 GB/s\""))),
        {"same.json", "/cluster/devices/2", "\"a\""}},
-      {"a link to nowhere", with_cluster("loose.json", raw(gpus, link("a", "c", "\"1 GB/s\""))),
+      {"a link to nowhere",
+       with_cluster("loose.json", raw(gpus, link("a", "c", "\"1 GB/s\""))),
        {"loose.json", "/cluster/links/0", "\"c\""}},
-      {"more ranks than slots", set("model={\"preset\": \"deepseek-v3\", \"experts\": 4, \"top_k\": 2, \"groups\": 1, "
-                                    "\"top_groups\": 1}"),
-       {"slots"}},
+      {"more ranks than slots",
+       {"run", good, "--set", "placement={\"slots\": 4}", "--set",
+        "model={\"preset\": \"deepseek-v3\", \"experts\": 4, \"top_k\": 2, \"groups\": 1, \"top_groups\": 1}"},
+       {"/placement/slots", "8"}},
       {"fewer slots than experts", set("placement={\"slots\": 100}"), {"/placement/slots", "256"}},
       {"more experts per token than experts", set("model.top_k=300"), {"top_k"}},
       {"a dense layer", set("step.layer=1"), {"/step/layer", "dense", "from 3 to 60"}},
@@ -130,11 +142,14 @@ TEST_CASE("bad input gives one clear line and exit code 2") {
       {"a number format the GPU lacks", set("model.weights=nvfp4"), {"/model", "nvfp4", "h100"}},
       {"a trace that is not there", set("routing={\"trace\": \"nowhere.npy\"}"), {"nowhere.npy"}},
       {"a truncated npy", with_trace("short.npy", npy("<i2", "(1024, 58, 8)", "abc")), {"short.npy"}},
-      {"a npy of numbers that are no ids", with_trace("real.npy", npy("<f8", "(1, 1, 1)", "12345678")), {"real.npy", "<f8"}},
+      {"a npy of numbers that are no ids",
+       with_trace("real.npy", npy("<f8", "(1, 1, 1)", "12345678")),
+       {"real.npy", "<f8"}},
       {"not a npy", with_trace("text.npy", "hello"), {"text.npy"}},
       {"an empty trace", with_trace("empty.npy", npy("<i2", "(0, 58, 8)", "")), {"empty.npy"}},
       {"an empty jsonl", with_trace("empty.jsonl", ""), {"empty.jsonl"}},
-      {"a broken line of jsonl", with_trace("broken.jsonl", "{\"topk_ids\": [[1,2]]}\n{\"topk_ids\": [[1,\n"),
+      {"a broken line of jsonl",
+       with_trace("broken.jsonl", "{\"topk_ids\": [[1,2]]}\n{\"topk_ids\": [[1,\n"),
        {"broken.jsonl", "line 2"}},
       {"an expert id out of range",
        {"trace", "import", folder.write("id.jsonl", "{\"topk_ids\": [[1, 70000]]}\n"), "-o", folder.path("id.npy")},

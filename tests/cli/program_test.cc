@@ -1,10 +1,10 @@
 #include "cli/program.h"
 
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <sstream>
+
+#include <doctest/doctest.h>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -27,9 +27,18 @@ Run moesim(const std::vector<std::string>& arguments) {
 }  // namespace
 
 TEST_CASE("every verb explains itself with an example") {
-  const std::vector<std::vector<std::string>> verbs = {
-      {},        {"run"},   {"compare"},         {"topology"},         {"topology", "list"}, {"topology", "show"},
-      {"topology", "check"}, {"trace"}, {"trace", "import"}, {"model"}, {"model", "list"}, {"model", "show"}};
+  const std::vector<std::vector<std::string>> verbs = {{},
+                                                       {"run"},
+                                                       {"compare"},
+                                                       {"topology"},
+                                                       {"topology", "list"},
+                                                       {"topology", "show"},
+                                                       {"topology", "check"},
+                                                       {"trace"},
+                                                       {"trace", "import"},
+                                                       {"model"},
+                                                       {"model", "list"},
+                                                       {"model", "show"}};
   for (std::vector<std::string> verb : verbs) {
     verb.push_back("--help");
     const Run help = moesim(verb);
@@ -59,7 +68,7 @@ TEST_CASE("compare names what the speedup is of, and its baseline counts as 1") 
   const Run run = moesim({"compare", "examples/11-hgx-h100.json", "examples/13-gb200-nvl72.json", "--baseline",
                           "GB200 NVL72", "--threads", "2"});
   CHECK(run.code == 0);
-  CHECK(run.out.find("Speedup in tokens/s/GPU of one MoE layer of deepseek-v3") == 0);
+  CHECK(run.out.find("Speedup in tokens/s/GPU of one MoE layer of DeepSeek-V3") == 0);
   CHECK(run.out.find("against GB200 NVL72") != std::string::npos);
   CHECK(run.out.find("1.00x") != std::string::npos);
 }

@@ -4,7 +4,7 @@ namespace moesim::topology {
 
 Cluster read_star(const base::JsonNode& node) {
   const base::JsonObject star(node, {"gpus", "gpu", "bandwidth", "latency", "kind"});
-  const auto gpus = static_cast<std::int32_t>(star.required("gpus").integer(2, kMaxGpus));
+  const auto gpus = static_cast<std::int32_t>(star.required("gpus").integer(1, kMaxGpus));
   const std::string model = star.required("gpu").string();
   const base::Bandwidth bandwidth = star.required("bandwidth").bandwidth();
   const base::Duration latency = star.required("latency").duration();
