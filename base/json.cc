@@ -210,6 +210,7 @@ auto JsonNode::quantity(Parse parse, const char* what, const char* example) cons
 
 Bytes JsonNode::bytes() const { return quantity(parse_bytes, "number of bytes", "141 GiB"); }
 Duration JsonNode::duration() const { return quantity(parse_duration, "duration", "1.5 us"); }
+Frequency JsonNode::frequency() const { return quantity(parse_frequency, "frequency", "1.83 GHz"); }
 Power JsonNode::power() const { return quantity(parse_power, "power", "700 W"); }
 Bandwidth JsonNode::bandwidth() const {
   const Bandwidth value = quantity(parse_bandwidth, "bandwidth", "450 GB/s");

@@ -61,6 +61,7 @@ class JsonNode {
   Bandwidth bandwidth() const;  // > 0
   FlopRate flop_rate() const;   // > 0
   Power power() const;
+  Frequency frequency() const;
 
   std::size_t size() const;  // of an array (else InputError)
   JsonNode at(std::size_t index) const;

@@ -45,6 +45,8 @@ constexpr std::array kFlopUnits{Unit{"EFLOP/s", 18, 1, true}, Unit{"PFLOP/s", 15
                                 Unit{"TFLOP/s", 12, 1, true}, Unit{"GFLOP/s", 9, 1, true},
                                 Unit{"MFLOP/s", 6, 1, true},  Unit{"FLOP/s", 0, 1, true}};
 constexpr std::array kPowerUnits{Unit{"MW", 6, 1, true}, Unit{"kW", 3, 1, true}, Unit{"W", 0, 1, true}};
+constexpr std::array kFrequencyUnits{Unit{"GHz", 9, 1, true}, Unit{"MHz", 6, 1, true}, Unit{"kHz", 3, 1, true},
+                                     Unit{"Hz", 0, 1, true}};
 
 std::string unit_list(std::span<const Unit> units) {
   std::string text;
@@ -161,11 +163,13 @@ Duration parse_duration(std::string_view text) { return Duration(parse(text, kTi
 Bandwidth parse_bandwidth(std::string_view text) { return Bandwidth(parse(text, kBandwidthUnits)); }
 FlopRate parse_flop_rate(std::string_view text) { return FlopRate(parse(text, kFlopUnits)); }
 Power parse_power(std::string_view text) { return Power(parse(text, kPowerUnits)); }
+Frequency parse_frequency(std::string_view text) { return Frequency(parse(text, kFrequencyUnits)); }
 
 std::string to_string(Bytes value, int digits) { return format(value.value(), kByteUnits, digits, "B"); }
 std::string to_string(Duration value, int digits) { return format(value.value(), kTimeUnits, digits, "us"); }
 std::string to_string(Bandwidth value, int digits) { return format(value.value(), kBandwidthUnits, digits, "GB/s"); }
 std::string to_string(FlopRate value, int digits) { return format(value.value(), kFlopUnits, digits, "TFLOP/s"); }
 std::string to_string(Power value, int digits) { return format(value.value(), kPowerUnits, digits, "W"); }
+std::string to_string(Frequency value, int digits) { return format(value.value(), kFrequencyUnits, digits, "Hz"); }
 
 }  // namespace moesim::base

@@ -39,6 +39,7 @@ using Bandwidth = Quantity<struct BandwidthDimension>;  // bytes per second
 using Flops = Quantity<struct FlopsDimension>;          // floating-point operations (a multiply-add counts two)
 using FlopRate = Quantity<struct FlopRateDimension>;    // operations per second
 using Power = Quantity<struct PowerDimension>;          // watts
+using Frequency = Quantity<struct FrequencyDimension>;  // cycles per second
 
 constexpr Duration operator/(Bytes amount, Bandwidth rate) { return Duration(amount.value() / rate.value()); }
 constexpr Bandwidth operator/(Bytes amount, Duration time) { return Bandwidth(amount.value() / time.value()); }
@@ -52,6 +53,7 @@ Duration parse_duration(std::string_view text);
 Bandwidth parse_bandwidth(std::string_view text);
 FlopRate parse_flop_rate(std::string_view text);
 Power parse_power(std::string_view text);
+Frequency parse_frequency(std::string_view text);
 
 // In the decimal unit that puts one to three digits before the point: "121 us", "48.2 GB/s", "1.00 ms". `digits`
 // significant digits, but whole numbers stay whole; 17 or more: the shortest text that parses to the same value.
@@ -60,6 +62,7 @@ std::string to_string(Duration value, int digits = 3);
 std::string to_string(Bandwidth value, int digits = 3);
 std::string to_string(FlopRate value, int digits = 3);
 std::string to_string(Power value, int digits = 3);
+std::string to_string(Frequency value, int digits = 3);
 
 // A plain number with `digits` significant digits (whole numbers stay whole; 17 or more: as few as give the same
 // double) and no exponent for common magnitudes.

@@ -31,8 +31,9 @@ auto read_sourced(const JsonNode& node, Read read) {
 
 Profile read_text(std::string_view text, const std::string& source) {
   const auto document = base::parse_json(text, source);
-  const JsonObject root(JsonNode(document), {"schema", "name", "gpu", "family", "ideal", "sms", "hbm_bandwidth",
-                                             "hbm_capacity", "bf16", "fp8", "fp4", "power", "launch", "kernels"});
+  const JsonObject root(JsonNode(document),
+                        {"schema", "name", "gpu", "family", "ideal", "sms", "hbm_bandwidth", "hbm_capacity", "l2",
+                         "clock", "bf16", "fp8", "fp4", "power", "launch", "kernels"});
   const auto flop_rate = [](const JsonNode& n) { return n.flop_rate(); };
   root.required("schema").one_of({"moesim.profile/1"});
   Profile profile;
@@ -45,6 +46,8 @@ Profile read_text(std::string_view text, const std::string& source) {
   profile.sms = read_sourced(root.required("sms"), [](const JsonNode& n) { return n.number(1, 1e4); });
   profile.hbm_bandwidth = read_sourced(root.required("hbm_bandwidth"), [](const JsonNode& n) { return n.bandwidth(); });
   profile.hbm_capacity = read_sourced(root.required("hbm_capacity"), [](const JsonNode& n) { return n.bytes(); });
+  profile.l2 = read_sourced(root.required("l2"), [](const JsonNode& n) { return n.bytes(); });
+  profile.clock = read_sourced(root.required("clock"), [](const JsonNode& n) { return n.frequency(); });
   profile.bf16 = read_sourced(root.required("bf16"), flop_rate);
   if (const auto fp8 = root.optional("fp8")) profile.fp8 = read_sourced(*fp8, flop_rate);
   if (const auto fp4 = root.optional("fp4")) profile.fp4 = read_sourced(*fp4, flop_rate);
@@ -87,6 +90,7 @@ std::vector<std::string> Profile::assumptions() const {
   };
   if (ideal) return list;
   add("HBM bandwidth", hbm_bandwidth, base::to_string(hbm_bandwidth.value));
+  add("L2", l2, base::to_string(l2.value));
   add("bf16", bf16, base::to_string(bf16.value));
   if (fp8) add("fp8", *fp8, base::to_string(fp8->value));
   if (fp4) add("fp4", *fp4, base::to_string(fp4->value));

@@ -32,7 +32,9 @@ struct Profile {
   Sourced<double> sms;
   Sourced<base::Bandwidth> hbm_bandwidth;
   Sourced<base::Bytes> hbm_capacity;
-  Sourced<base::FlopRate> bf16;  // dense tensor throughput
+  Sourced<base::Bytes> l2;         // capacity
+  Sourced<base::Frequency> clock;  // of the SMs, at which the tensor rates below are reached
+  Sourced<base::FlopRate> bf16;    // dense tensor throughput
   std::optional<Sourced<base::FlopRate>> fp8;
   std::optional<Sourced<base::FlopRate>> fp4;
   Sourced<base::Power> power;

@@ -53,11 +53,13 @@ TEST_CASE("each dimension reads its own units only") {
   CHECK(parse_flop_rate("2.5 PFLOP/s").value() == 2.5e15);
   CHECK(parse_power("700 W").value() == 700);
   CHECK(parse_power("120 kW").value() == 120e3);
+  CHECK(parse_frequency("1.83 GHz").value() == 1.83e9);
   CHECK(refusal(parse_duration, "1 GB") != "accepted");
   CHECK(refusal(parse_bytes, "1 GB/s") != "accepted");
   CHECK(refusal(parse_bandwidth, "1 GB") != "accepted");
   CHECK(refusal(parse_flop_rate, "1 TB/s") != "accepted");
   CHECK(refusal(parse_power, "1 us") != "accepted");
+  CHECK(refusal(parse_frequency, "1 GB") != "accepted");
 }
 
 TEST_CASE("a parsed number is the double nearest to the text in SI units") {
@@ -171,6 +173,7 @@ TEST_CASE("seventeen digits read back as the same value") {
     CHECK(parse_bandwidth(to_string(Bandwidth(value), 17)).value() == value);
     CHECK(parse_flop_rate(to_string(FlopRate(value), 17)).value() == value);
     CHECK(parse_power(to_string(Power(value), 17)).value() == value);
+    CHECK(parse_frequency(to_string(Frequency(value), 17)).value() == value);
     CHECK(std::stod(format_number(value, 17)) == value);
   }
 }

@@ -1,5 +1,7 @@
 #include "calibration/profile/profile.h"
 
+#include <cmath>
+
 #include <doctest/doctest.h>
 
 #include "base/error.h"
@@ -20,8 +22,13 @@ TEST_CASE("every shipped profile is plausible and says where each number comes f
     CHECK(profile.bf16.value > base::FlopRate(1e14));
     if (profile.fp8) CHECK(profile.fp8->value / profile.bf16.value == doctest::Approx(2).epsilon(0.02));
     CHECK_FALSE(profile.bf16.reference.empty());
+    CHECK(profile.l2.value >= base::Bytes(20e6));
+    CHECK(profile.l2.value <= base::Bytes(200e6));
+    // An SM multiplies a power of two per cycle.
+    const double per_cycle = profile.bf16.value.value() / (profile.sms.value * profile.clock.value.value());
+    CHECK(std::log2(per_cycle) == doctest::Approx(std::round(std::log2(per_cycle))).epsilon(1e-3));
     CHECK(profile.launch.source == Source::Assumed);
-    CHECK(profile.assumptions().size() == 1);
+    CHECK(profile.assumptions().size() == (profile.l2.source == Source::Assumed ? 2 : 1));
   }
 }
 
