@@ -3,11 +3,12 @@
 //  1. The cost model is a pure function in sim/lowering/<kernel>.{h,cc} with its declaration table: one KernelModel per
 //     parameter set (per kernel implementation and number format, e.g. "gemm_bf16"), each a list of ParameterSpec.
 //     Communication kernels are lowerings to exchanges; their prediction runs an engine on the cluster.
-//  2. validation/<kind>.cc defines `TableKind <kind>_kind()` (declared in validation/kinds.h, listed in kinds.cc):
-//     its columns, the kernels it needs, how a row becomes samples, and its splits.
-//  3. `moesim calibrate fit --all --tables DIR` fits it, writes calibration/profile/kernels/<kernel>.json (list the new
-//     files in calibration/profile/CMakeLists.txt) and `moesim validate --all --tables DIR --markdown docs/accuracy.md`
-//     documents it.
+//  2. validation/<kind>.cc defines `TableKind <kind>_kind()` (declared in validation/kinds.h, listed in table_kinds() of
+//     kinds.cc in place of its entry in unmodelled_kinds()): its columns, the kernels it needs, how a row becomes
+//     samples, its splits, its goal, and in words where the model fails. c1_gemm.cc is the shortest example.
+//  3. scripts/accuracy fits it and writes calibration/profile/kernels/<kernel>.json and docs/accuracy.md; or, step by
+//     step, `moesim calibrate fit --all --tables DIR`, a build, and
+//     `moesim validate --all --tables DIR --markdown docs/accuracy.md`.
 //
 // A sample is one time to be predicted; it carries its own prediction as a closure over its shape, so that the fit, the
 // validation and the splits treat all kinds alike. Rows that cannot be predicted are listed in `skipped`, never
