@@ -1,9 +1,9 @@
 #define DOCTEST_CONFIG_IMPLEMENT
-#include <doctest/doctest.h>
-
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+
+#include <doctest/doctest.h>
 
 #include "tests/reference_data.h"
 

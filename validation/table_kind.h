@@ -3,7 +3,8 @@
 //  1. The cost model is a pure function in sim/lowering/<kernel>.{h,cc} with its declaration table: one KernelModel per
 //     parameter set (per kernel implementation and number format, e.g. "gemm_bf16"), each a list of ParameterSpec.
 //     Communication kernels are lowerings to exchanges; their prediction runs an engine on the cluster.
-//  2. validation/<kind>.cc defines `TableKind <kind>_kind()` (declared in validation/kinds.h, listed in table_kinds() of
+//  2. validation/<kind>.cc defines `TableKind <kind>_kind()` (declared in validation/kinds.h, listed in table_kinds()
+//  of
 //     kinds.cc in place of its entry in unmodelled_kinds()): its columns, the kernels it needs, how a row becomes
 //     samples, its splits, its goal, and in words where the model fails. c1_gemm.cc is the shortest example.
 //  3. scripts/accuracy fits it and writes calibration/profile/kernels/<kernel>.json and docs/accuracy.md; or, step by

@@ -79,7 +79,8 @@ ExchangeEvents TaskGraph::add_exchange(Exchange exchange, std::span<const EventI
     MOESIM_CHECK(flow.receiver < 0 ? static_cast<std::size_t>(-1 - flow.receiver) < exchange.receiver_groups.size()
                                    : is_rank(flow.receiver),
                  "a receiver of " + exchange.name);
-    MOESIM_CHECK(!path_uses(flow.path).empty() || std::isfinite(flow.rate_cap), "an unlimited flow in " + exchange.name);
+    MOESIM_CHECK(!path_uses(flow.path).empty() || std::isfinite(flow.rate_cap),
+                 "an unlimited flow in " + exchange.name);
   }
   for (const auto& group : exchange.receiver_groups)
     for (const std::int32_t rank : group) MOESIM_CHECK(is_rank(rank), "a receiver of " + exchange.name);

@@ -89,9 +89,9 @@ struct Exchange {
 struct Compute {
   std::string name;
   std::int32_t rank = 0;
-  base::Duration launch;   // paid first, uses nothing
-  base::Duration alone;    // its time when nobody else uses its resources
-  std::vector<Use> uses;   // consumption at full speed: SMs busy, HBM bytes/s; at most the capacity
+  base::Duration launch;  // paid first, uses nothing
+  base::Duration alone;   // its time when nobody else uses its resources
+  std::vector<Use> uses;  // consumption at full speed: SMs busy, HBM bytes/s; at most the capacity
 };
 
 // The events of an exchange, by rank.

@@ -1,8 +1,8 @@
 // Times that can be written down by hand, through the whole chain: cluster, routes, lowering, engine.
 
-#include <doctest/doctest.h>
-
 #include <string>
+
+#include <doctest/doctest.h>
 
 #include "sim/engine/engine.h"
 #include "sim/scenario.h"
@@ -109,12 +109,13 @@ TEST_CASE("collapsed NVSwitch planes equal the four unequal planes of an HGX H10
             std::int32_t& id = resource[hop.port.index()];
             if (id < 0) {
               const double rate = router.graph().link(hop.port.link).bandwidth.value();
-              id = static_cast<std::int32_t>(graph.add_resource({router.graph().port_name(hop.port),
-                                                                 engine::ResourceKind::Link, rate, {}}).value);
+              id = static_cast<std::int32_t>(
+                  graph.add_resource({router.graph().port_name(hop.port), engine::ResourceKind::Link, rate, {}}).value);
             }
             uses.push_back({engine::ResourceId(static_cast<std::uint32_t>(id)), hop.share});
           }
-          exchange.flows.push_back({graph.add_path(uses, plane.route.latency), from, to, plane.share * amount(from, to)});
+          exchange.flows.push_back(
+              {graph.add_path(uses, plane.route.latency), from, to, plane.share * amount(from, to)});
         }
       }
     }

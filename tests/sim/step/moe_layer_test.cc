@@ -1,8 +1,8 @@
 #include "sim/step/moe_layer.h"
 
-#include <doctest/doctest.h>
-
 #include <algorithm>
+
+#include <doctest/doctest.h>
 
 #include "sim/lowering/expert_compute.h"
 #include "sim/scenario.h"
@@ -12,15 +12,17 @@ namespace {
 
 using doctest::Approx;
 
-const std::vector<std::string> kExamples = {
-    "examples/01-minimal.json",         "examples/10-pcie-box.json",
-    "examples/11-hgx-h100.json",        "examples/12-hgx-h200-9-nodes.json",
-    "examples/13-gb200-nvl72.json",     "examples/20-isca25-exchange-50.json",
-    "examples/21-isca25-exchange-900.json"};
+const std::vector<std::string> kExamples = {"examples/01-minimal.json",
+                                            "examples/10-pcie-box.json",
+                                            "examples/11-hgx-h100.json",
+                                            "examples/12-hgx-h200-9-nodes.json",
+                                            "examples/13-gb200-nvl72.json",
+                                            "examples/20-isca25-exchange-50.json",
+                                            "examples/21-isca25-exchange-900.json"};
 
 const results::Phase& phase(const results::Result& result, const std::string& name) {
-  const auto found = std::find_if(result.phases.begin(), result.phases.end(),
-                                  [&](const results::Phase& p) { return p.name == name; });
+  const auto found =
+      std::find_if(result.phases.begin(), result.phases.end(), [&](const results::Phase& p) { return p.name == name; });
   REQUIRE(found != result.phases.end());
   return *found;
 }
@@ -65,8 +67,8 @@ TEST_CASE("the experts' roofline: weights of the experts hit over HBM for few to
   const double weights = 3.0 * 7168 * 2048;
   CHECK(few.flops.value() == Approx(2 * weights));
   CHECK(few.hbm_time > few.tensor_time);
-  CHECK(few.hbm_time.value() == Approx((weights * workloads::bits_per_weight(model.weights) / 8 +
-                                        2.0 * (2 * 7168 + 3 * 2048)) / 3.35e12));
+  CHECK(few.hbm_time.value() ==
+        Approx((weights * workloads::bits_per_weight(model.weights) / 8 + 2.0 * (2 * 7168 + 3 * 2048)) / 3.35e12));
   const auto many = lowering::expert_cost(model, {100000, 1}, scenario.profile);
   CHECK(many.tensor_time.value() == Approx(100000 * 2 * weights / 1978e12));
   CHECK(many.tensor_time > many.hbm_time);
@@ -76,12 +78,14 @@ TEST_CASE("the experts' roofline: weights of the experts hit over HBM for few to
 }
 
 TEST_CASE("with one GPU nothing is sent and only the experts take time") {
-  const std::vector<std::string> one = {"cluster={\"star\": {\"gpus\": 1, \"gpu\": \"h100\", \"bandwidth\": \"1 GB/s\", "
-                                        "\"latency\": \"1 us\"}}"};
+  const std::vector<std::string> one = {
+      "cluster={\"star\": {\"gpus\": 1, \"gpu\": \"h100\", \"bandwidth\": \"1 GB/s\", "
+      "\"latency\": \"1 us\"}}"};
   const auto scenario = sim::load_scenario("examples/01-minimal.json", one);
   const auto result = sim::run(scenario);
   CHECK(phase(result, "dispatch").sent.value() == 0);
-  const auto cost = lowering::expert_cost(scenario.model, {128 * 8, scenario.traffic.rank_slots_hit[0]}, scenario.profile);
+  const auto cost =
+      lowering::expert_cost(scenario.model, {128 * 8, scenario.traffic.rank_slots_hit[0]}, scenario.profile);
   const auto shared = lowering::expert_cost(scenario.model, {128, 1}, scenario.profile);
   const double launch = scenario.profile.launch.value.value();
   const double expected = 2 * launch + std::max(cost.tensor_time, cost.hbm_time).value() +
@@ -91,8 +95,10 @@ TEST_CASE("with one GPU nothing is sent and only the experts take time") {
 }
 
 TEST_CASE("a GPU that no token reaches still ends, and its experts take no time") {
-  const auto scenario = sim::load_scenario("examples/13-gb200-nvl72.json", {"step.tokens_per_gpu=1", "routing={\"generate\": "
-                                           "{\"preset\": \"deepseek-v3-decode\", \"seed\": 7}}"});
+  const auto scenario =
+      sim::load_scenario("examples/13-gb200-nvl72.json", {"step.tokens_per_gpu=1",
+                                                          "routing={\"generate\": "
+                                                          "{\"preset\": \"deepseek-v3-decode\", \"seed\": 7}}"});
   const auto result = sim::run(scenario);
   const bool idle = std::count(scenario.traffic.rank_selections.begin(), scenario.traffic.rank_selections.end(), 0) > 0;
   CHECK(phase(result, "experts").fastest_rank.value() == (idle ? 0 : Approx(0).epsilon(1)));
@@ -101,9 +107,10 @@ TEST_CASE("a GPU that no token reaches still ends, and its experts take no time"
 
 TEST_CASE("slower NICs slow the layer on NIC-joined nodes and leave a single node alone") {
   const auto time = [](const std::string& nodes, const std::string& nic) {
-    return sim::run(sim::load_scenario("examples/12-hgx-h200-9-nodes.json",
-                                       {"cluster={\"preset\": \"hgx_h200\", \"nodes\": " + nodes +
-                                        (nodes == "1" ? "" : ", \"scale_out\": {\"nic_bandwidth\": \"" + nic + "\"}") + "}"}))
+    return sim::run(sim::load_scenario(
+                        "examples/12-hgx-h200-9-nodes.json",
+                        {"cluster={\"preset\": \"hgx_h200\", \"nodes\": " + nodes +
+                         (nodes == "1" ? "" : ", \"scale_out\": {\"nic_bandwidth\": \"" + nic + "\"}") + "}"}))
         .total.value();
   };
   CHECK(time("3", "200 Gb/s") > 1.5 * time("3", "400 Gb/s"));

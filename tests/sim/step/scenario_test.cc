@@ -1,9 +1,9 @@
 #include "sim/scenario.h"
 
-#include <doctest/doctest.h>
-
 #include <cstdio>
 #include <filesystem>
+
+#include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
