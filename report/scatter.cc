@@ -64,14 +64,16 @@ struct Axis {
   std::vector<double> ticks() const {
     std::vector<double> result;
     if (log) {
-      for (double tick = low; tick <= high * 1.001; tick *= 10) result.push_back(tick);
+      const auto decades = std::lround(std::log10(high / low));
+      for (long i = 0; i <= decades; ++i) result.push_back(low * std::pow(10, static_cast<double>(i)));
       return result;
     }
     const double raw = (high - low) / 6, unit = std::pow(10, std::floor(std::log10(raw)));
     double step = unit;
     for (const double factor : {2.0, 5.0, 10.0})
       if (step < raw) step = factor * unit;
-    for (double i = std::ceil(low / step); i * step <= high; ++i) result.push_back(i * step);
+    for (auto i = std::lround(std::ceil(low / step)); static_cast<double>(i) * step <= high; ++i)
+      result.push_back(static_cast<double>(i) * step);
     return result;
   }
 };

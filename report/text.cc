@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/error.h"
 #include "report/table.h"
 
 namespace moesim::report {
@@ -35,9 +36,9 @@ std::string binding_words(const Binding& binding) {
 }
 
 std::string why(const Result& result) {
-  const Phase* longest = nullptr;
-  for (const Phase& phase : result.phases)
-    if (longest == nullptr || phase.critical > longest->critical) longest = &phase;
+  MOESIM_CHECK(!result.phases.empty(), "a result without phases");
+  const auto longest = std::max_element(result.phases.begin(), result.phases.end(),
+                                        [](const Phase& a, const Phase& b) { return a.critical < b.critical; });
   std::string text = "the longest part of the critical path is " + longest->name + " (" +
                      percent(longest->critical / result.total) + "), bound by " + binding_words(longest->binding);
   if (longest->imbalance >= 1.05) text += "; the busiest GPU has " + factor(longest->imbalance) + " the mean load";
