@@ -13,7 +13,6 @@ namespace moesim::validation {
 namespace {
 
 using calibration::KernelObservation;
-using profile::Relation;
 
 // Which sample of which table.
 struct Origin {
@@ -61,7 +60,8 @@ void judge(const profile::KernelCalibration& calibration, const std::vector<Orig
     const profile::Profile& profile = table.system.profile();
     const auto parameters = profile::resolve(calibration, profile.name, profile.family);
     HoldOut hold_out{split, by, profile.name, calibration.kernel, parameters.relation(), {}, {}};
-    hold_out.samples = predict(samples, table.system, [&](std::string_view) { return parameters; });
+    hold_out.samples = predict(samples, table.system,
+                               [&](std::string_view) -> const profile::KernelParameters& { return parameters; });
     hold_outs.push_back(std::move(hold_out));
   }
 }

@@ -24,7 +24,8 @@ double time(double launch, double rate, double power, double size) { return laun
 
 void add_system(std::vector<KernelObservation>& rows, const std::string& system, const std::string& family,
                 std::size_t table, double launch, double rate, double power) {
-  for (double size = 1; size < 2000; size *= 2) {
+  for (int exponent = 0; exponent <= 10; ++exponent) {
+    const double size = std::ldexp(1.0, exponent);
     KernelObservation row;
     row.system = system;
     row.family = family;

@@ -68,8 +68,9 @@ TEST_CASE("every shipped calibration names its tables, units and sources, and re
       if (profile.ideal) continue;
       const KernelParameters parameters = profile.kernel(kernel);
       CHECK(parameters.log_error() > 0);
-      for (const auto& [parameter, p] : parameters.all()) {
-        CAPTURE(parameter);
+      for (const auto& entry : parameters.all()) {
+        const auto& p = entry.second;
+        CAPTURE(entry.first);
         CHECK(p.value > 0);
         CHECK_FALSE(p.unit.empty());
         CHECK_FALSE(p.reference.empty());
