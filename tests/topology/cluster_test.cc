@@ -36,7 +36,7 @@ TEST_CASE("a star is N GPUs on one switch with the rates given") {
   CHECK(star.gpu == "h800");
   CHECK(star.gpus.size() == 16);
   CHECK(star.graph.num_devices() == 16 + 1);
-  CHECK(summary.domain_bisection->lowest == gb(50) * (16 / 2));
+  CHECK(summary.domain_bisection->lowest == gb(50) * (16 / 2.0));
   const Route route = Router(star).route(3, 11);
   REQUIRE(route.hops.size() == 2);
   CHECK(route.latency == ns(1000) * 2);
@@ -48,7 +48,8 @@ TEST_CASE("a star of kind network makes every GPU a node of its own") {
   const Summary summary = summarize(star);
   CHECK(summary.nodes == 5);
   CHECK(summary.domains == 0);
-  CHECK(*summary.scale_out_bisection == gb(50) * (5 / 2));
+  constexpr int smaller_half = 5 / 2;
+  CHECK(*summary.scale_out_bisection == gb(50) * smaller_half);
   CHECK(devices(Router(star), 0, 4) == "gpu0 leaf0 gpu4");
   const base::RankMap map = star.rank_map();
   for (std::size_t rank = 0; rank < 5; ++rank) CHECK(map.domain[rank] == map.node[rank]);

@@ -50,7 +50,9 @@ TEST_CASE("every value of every preset has a source and every source has a value
       }
       CHECK_MESSAGE(covered, leaf << " has no source");
     }
-    for (const auto& [path, source] : sources.items()) {
+    for (const auto& item : sources.items()) {
+      const std::string& path = item.key();
+      const auto& source = item.value();
       CHECK_MESSAGE(used.contains(path), path << " is a source of nothing");
       const auto text = source.get<std::string>();
       CHECK_MESSAGE(std::any_of(kSourceKinds.begin(), kSourceKinds.end(),
@@ -82,7 +84,7 @@ TEST_CASE("an HGX H100 or H200 node has 5, 4, 4 and 5 NVLinks per GPU and 450 GB
     CHECK(links(summary, LinkKind::NvLink).links == 8 * 4);
     CHECK(links(summary, LinkKind::NvLink).lanes == 8 * (5 + 4 + 4 + 5));
     CHECK(per_gpu(summary, LinkKind::NvLink) == gb(25) * (5 + 4 + 4 + 5));
-    CHECK(summary.domain_bisection->lowest == gb(450) * (8 / 2));
+    CHECK(summary.domain_bisection->lowest == gb(450) * (8 / 2.0));
     // 8 GPUs, 8 NICs and 4 switches each hang on one PCIe link.
     CHECK(links(summary, LinkKind::Pcie).links == 8 + 8 + 4);
     CHECK(links(summary, LinkKind::CpuInterconnect).links == 1);
@@ -102,7 +104,7 @@ TEST_CASE("a GB200 NVL72 rack has exactly one link from each of 72 GPUs to each 
   for (const Link& link : cluster.graph.links())
     if (link.kind == LinkKind::NvLink) CHECK(link.lanes == 1);
   CHECK(per_gpu(summary, LinkKind::NvLink) == gb(50) * 18);
-  CHECK(summary.domain_bisection->lowest == gb(900) * (72 / 2));
+  CHECK(summary.domain_bisection->lowest == gb(900) * (72 / 2.0));
   CHECK(links(summary, LinkKind::C2c).links == 72);
   CHECK(per_gpu(summary, LinkKind::C2c) == gb(450) / 2);
 }
@@ -125,7 +127,8 @@ TEST_CASE("several nodes join NIC i of each on leaf i") {
   CHECK(summary.domains == 9);
   CHECK(links(summary, LinkKind::Network).links == 9 * 8);
   CHECK(summary.nic_per_gpu.lowest == gb(50));
-  CHECK(*summary.scale_out_bisection == gb(50) * (9 / 2 * 8));
+  constexpr int smaller_half = 9 / 2;
+  CHECK(*summary.scale_out_bisection == gb(50) * (smaller_half * 8));
   for (const Link& link : cluster.graph.links()) {
     if (link.kind != LinkKind::Network) continue;
     CHECK(cluster.graph.device(link.b).kind == DeviceKind::Switch);

@@ -1,6 +1,7 @@
 #include "topology/shortest_paths.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <doctest/doctest.h>
 
@@ -53,7 +54,7 @@ void try_all(const Graph& graph, DeviceId here, DeviceId to, std::vector<bool>& 
     const Link& link = graph.link(l);
     const DeviceId next = link.a == here ? link.b : link.a;
     if (link.kind != LinkKind::Pcie || visited[next.index()]) continue;
-    const int latency = static_cast<int>(link.latency.value() * 1e9 + 0.5);
+    const int latency = static_cast<int>(std::lround(link.latency.value() * 1e9));
     try_all(graph, next, to, visited, {so_far.first + latency, so_far.second + 1}, least);
   }
   visited[here.index()] = false;
@@ -85,7 +86,7 @@ TEST_CASE("on random graphs paths are connected, pass no endpoint and are shorte
           REQUIRE(graph.port_from(port) == here);
           CHECK((here == from || !is_endpoint(graph, here)));
           CHECK(graph.link(port.link).kind == LinkKind::Pcie);
-          latency += static_cast<int>(graph.link(port.link).latency.value() * 1e9 + 0.5);
+          latency += static_cast<int>(std::lround(graph.link(port.link).latency.value() * 1e9));
           here = graph.port_to(port);
         }
         CHECK(here == to);

@@ -25,7 +25,7 @@ using tests::model_preset;
 
 GeneratorParameters parameters_of(const std::string& json, const Model& model) {
   std::vector<std::string> warnings;
-  const GeneratorParameters parameters = read_generator(JsonText(json).node, model, warnings);
+  GeneratorParameters parameters = read_generator(JsonText(json).node, model, warnings);
   CHECK(warnings.empty());
   return parameters;
 }
@@ -172,7 +172,8 @@ TEST_CASE("presets reproduce the recorded statistics that they name within 15 pe
             rank_imbalance(trace, model.experts, ranks).mean / seeds;
     }
     const base::JsonNode targets = text.node.member("targets");
-    for (const auto& [statistic, values] : targets.json().items()) {
+    for (const auto& item : targets.json().items()) {
+      const std::string& statistic = item.key();
       CAPTURE(statistic);
       REQUIRE(generated.contains(statistic));
       const base::JsonNode target = targets.member(statistic), recorded = target.member("recorded");

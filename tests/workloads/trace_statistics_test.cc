@@ -138,8 +138,9 @@ TEST_CASE("statistics of recorded routing equal the published ones") {
   }
 
   // Skew moves load, not fan-out: within 1 % of uniform routing.
-  for (const auto& [ranks, published] :
-       std::vector<std::pair<std::int32_t, double>>{{8, 5.35}, {16, 6.6}, {32, 7.36}}) {
+  for (const auto& row : std::vector<std::pair<std::int32_t, double>>{{8, 5.35}, {16, 6.6}, {32, 7.36}}) {
+    const std::int32_t ranks = row.first;
+    const double published = row.second;
     CAPTURE(ranks);
     double sum = 0;
     for (const Trace& pass : passes)
