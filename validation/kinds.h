@@ -7,11 +7,7 @@
 
 namespace moesim::validation {
 
-TableKind gemm_kind();          // C1
-TableKind mla_kind();           // C4
-TableKind grouped_gemm_kind();  // C2
-TableKind nccl_kind();          // N1
-TableKind wide_ep_kind();       // C3
+TableKind gemm_kind();  // C1
 std::vector<TableKind> unmodelled_kinds();
 
 // In the order in which they are tried; of several that match, the one with most columns is meant.

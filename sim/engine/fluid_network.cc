@@ -31,7 +31,6 @@ FluidNetwork::FluidNetwork(const Routes& routes, std::vector<double> capacity, s
   link_family_.resize(links);
   link_component_.assign(links, kNone);
   link_local_.assign(links, 0);
-  replayed_link_.assign(links, 0);
 }
 
 void FluidNetwork::expect(std::uint32_t klass) {
@@ -71,25 +70,21 @@ void FluidNetwork::synchronise(Component& component, double now) {
 }
 
 void FluidNetwork::flush(double now, std::vector<Completed>& completed) {
-  if (!replay_.empty() && disturbs_replay()) stop_replay(now, completed);
   for (const auto& [link, capacity] : capacity_changes_) {
     if (capacity_[link] == capacity) continue;
     capacity_[link] = capacity;
     const std::uint32_t c = link_component_[link];
     if (c == kNone) continue;
     synchronise(*components_[c], now);
-    recording_broken_ |= components_[c]->recorded;
     components_[c]->fluid.set_capacity(link_local_[link], capacity);
     touch(c);
   }
   capacity_changes_.clear();
-  if (!newcomers_.empty() && outdated_.empty()) remember_or_replay(now);
   if (!newcomers_.empty() || !outdated_.empty()) rebuild(now);
   for (const Arrival& arrival : arrivals_) {
     const std::uint32_t c = component_[arrival.klass];
     Component& component = *components_[c];
     synchronise(component, now);
-    recording_broken_ |= component.recorded && !recording_begins_;
     component.fluid.add(flows_, local_[arrival.klass], arrival.amount, arrival.exchange, arrival.index);
     component.epoch = now;
     --component.expected;
@@ -97,7 +92,6 @@ void FluidNetwork::flush(double now, std::vector<Completed>& completed) {
     touch(c);
   }
   arrivals_.clear();
-  recording_begins_ = false;
   for (std::size_t i = 0; i < dirty_.size(); ++i) {
     const std::uint32_t c = dirty_[i];
     Component& component = *components_[c];
@@ -112,24 +106,15 @@ void FluidNetwork::flush(double now, std::vector<Completed>& completed) {
     }
   }
   dirty_.clear();
-  if (options_.certify && !in_the_past_) check_certificate();
+  if (options_.certify) check_certificate();
   report(now, completed);
 }
 
 void FluidNetwork::complete(double now, std::vector<Completed>& completed) {
-  for (; !replay_.empty() && replay_start_ + replay_[replay_at_].offset <= now; ++replay_at_) {
-    const ExchangeMemory::End& end = replay_[replay_at_];
-    completed.push_back({replay_exchange_, end.index, options_.tolerance > 0 ? replay_start_ + end.own_offset : now});
-    if (replay_at_ + 1 < replay_.size()) continue;
-    end_replay();
-    break;
-  }
   while (next() <= now) {
     const std::uint32_t c = heap_.front();
     Component& component = *components_[c];
-    const std::size_t first_ended = ended_.size();
     component.fluid.complete_scheduled(flows_, ended_);
-    if (component.recorded) record(first_ended, component.fluid.clock());
     component.next = kNever;
     heap_update(c);
     touch(c);
@@ -139,11 +124,7 @@ void FluidNetwork::complete(double now, std::vector<Completed>& completed) {
 
 void FluidNetwork::report(double now, std::vector<Completed>& completed) {
   for (const auto& [flow, at] : ended_) {
-    const auto known = std::lower_bound(replay_known_.begin(), replay_known_.end(), flows_.index(flow));
-    const bool is_known =
-        known != replay_known_.end() && *known == flows_.index(flow) && flows_.exchange(flow) == replay_exchange_;
-    if (is_known) replay_known_.erase(known);
-    if (!is_known) completed.push_back({flows_.exchange(flow), flows_.index(flow), options_.tolerance > 0 ? at : now});
+    completed.push_back({flows_.exchange(flow), flows_.index(flow), options_.tolerance > 0 ? at : now});
     flows_.destroy(flow);
   }
   ended_.clear();
@@ -170,10 +151,7 @@ void FluidNetwork::rebuild(double now) {
   classes_.assign(newcomers_.begin(), newcomers_.end());
   for (const std::uint32_t klass : newcomers_) listed_[klass] = 0;
   newcomers_.clear();
-  for (const std::uint32_t c : outdated_) {
-    recording_broken_ |= components_[c]->recorded;
-    take_apart(c, now);
-  }
+  for (const std::uint32_t c : outdated_) take_apart(c, now);
   outdated_.clear();
   std::sort(classes_.begin(), classes_.end());
   for (const std::uint32_t klass : classes_) room_[klass] = 2 * (adopted_[klass].flows + expected_[klass]) + 2;
@@ -185,7 +163,7 @@ void FluidNetwork::rebuild(double now) {
     for (std::uint32_t h = routes_.begin[classes_[i]]; h < routes_.begin[classes_[i] + 1]; ++h)
       link_family_[routes_.link[h]] = {family, families_[family].generation};
   }
-  put_together(routes_, classes_, now, families, recording_begins_);
+  put_together(routes_, classes_, now, families);
 }
 
 void FluidNetwork::take_apart(std::uint32_t c, double now) {
@@ -202,7 +180,7 @@ void FluidNetwork::take_apart(std::uint32_t c, double now) {
 }
 
 void FluidNetwork::put_together(const Routes& routes, std::span<const std::uint32_t> members, double now,
-                                std::span<const std::uint32_t> families, bool recorded) {
+                                std::span<const std::uint32_t> families) {
   const auto labels = decomposer_.component();
   const std::uint32_t count = decomposer_.components();
   component_begin_.assign(count + 1, 0);
@@ -222,8 +200,6 @@ void FluidNetwork::put_together(const Routes& routes, std::span<const std::uint3
     components_[c]->family = family;
     families_[family].components.push_back(c);
     ++families_[family].alive;
-    components_[c]->recorded = recorded;
-    recording_parts_ += recorded;
     const std::uint32_t size = component_begin_[k] - begin;
     build(c, routes, std::span(member_of_).subspan(begin, size), std::span(by_component_).subspan(begin, size), now);
     begin = component_begin_[k];
@@ -316,11 +292,8 @@ bool FluidNetwork::look_again(std::uint32_t c, double now) {
   classes_.clear();
   const double patience = component.patience;
   std::swap(apart_, component.kept);
-  const bool recorded = component.recorded;
-  recording_parts_ += recorded;  // keeps it
   take_apart(c, now);
-  put_together(apart_, members_, now, families, recorded);
-  if (recorded) part_ended();
+  put_together(apart_, members_, now, families);
   if (decomposer_.components() == 1) set_look(*components_[component_[classes_[0]]], kMorePatience * patience);
   --families_[families[0]].alive;
   return true;
@@ -355,8 +328,7 @@ void FluidNetwork::retire(std::uint32_t c) {
     if (link_component_[link] == c) link_component_[link] = kNone;
   for (const std::uint32_t klass : component.classes)
     if (component_[klass] == c) component_[klass] = kNone;
-  if (component.recorded) part_ended();
-  component.alive = component.dirty = component.outdated = component.recorded = false;
+  component.alive = component.dirty = component.outdated = false;
   component.next = kNever;
   heap_update(c);
   free_components_.push_back(c);

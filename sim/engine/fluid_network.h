@@ -7,15 +7,12 @@
 // component computes depends on others.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
-#include <limits>
 #include <memory>
 #include <span>
 #include <vector>
 
 #include "sim/engine/decompose.h"
-#include "sim/engine/exchange_memory.h"
 #include "sim/engine/flow_heaps.h"
 #include "sim/engine/fluid_component.h"
 
@@ -36,8 +33,6 @@ class FluidNetwork {
   FluidNetwork(const Routes& routes, std::vector<double> capacity, std::vector<double> least, std::vector<double> most,
                Options options);
 
-  // Which exchanges have an equal: only those are remembered.
-  void set_repeated(std::vector<char> repeated) { repeated_ = std::move(repeated); }
   void expect(std::uint32_t klass);
   // A flow that was expected starts at the present. `exchange` and `index` come back in Completed.
   void start(std::uint32_t klass, double amount, std::uint32_t exchange, std::uint32_t index);
@@ -45,12 +40,7 @@ class FluidNetwork {
   // Brings the changes made at the moment `now` into effect. May complete flows that are due at it.
   void flush(double now, std::vector<Completed>& completed);
   // The next completion, infinity if none; valid after flush().
-  double next() const {
-    const double first = heap_.empty() ? kNever : components_[heap_.front()]->next;
-    return replay_.empty() ? first : std::min(first, replay_start_ + replay_[replay_at_].offset);
-  }
-  // How many exchanges were replayed instead of simulated.
-  std::uint64_t replays() const { return replays_; }
+  double next() const { return heap_.empty() ? kNever : components_[heap_.front()]->next; }
   // Completes what is due at or before `now` >= next().
   void complete(double now, std::vector<Completed>& completed);
 
@@ -74,7 +64,6 @@ class FluidNetwork {
     bool alive = false;
     bool dirty = false;
     bool outdated = false;  // to be built anew
-    bool recorded = false;  // its ends belong to recording_
   };
   struct Family {
     std::vector<std::uint32_t> components;
@@ -97,15 +86,6 @@ class FluidNetwork {
     double epoch = 0;
   };
 
-  // fluid_replay.cc: remembering exchanges.
-  bool describe_start(ExchangeMemory::Start& start) const;
-  void remember_or_replay(double now);
-  bool disturbs_replay() const;
-  void stop_replay(double now, std::vector<Completed>& completed);
-  void record(std::size_t first_ended, double now);
-  void part_ended();
-  void end_replay();
-
   void touch(std::uint32_t component);
   void synchronise(Component& component, double now);
   void outdate_family(FamilyRef ref);
@@ -115,7 +95,7 @@ class FluidNetwork {
   // Builds the components of classes_, which decomposer_ has just looked at as classes `members` of `routes`;
   // `families` by its number for them.
   void put_together(const Routes& routes, std::span<const std::uint32_t> members, double now,
-                    std::span<const std::uint32_t> families, bool recorded);
+                    std::span<const std::uint32_t> families);
   void build(std::uint32_t component, const Routes& routes, std::span<const std::uint32_t> members,
              std::span<const std::uint32_t> classes, double now);
   static void set_look(Component& component, double patience);
@@ -158,22 +138,6 @@ class FluidNetwork {
   std::vector<Arrival> arrivals_;
   std::vector<FluidComponent::Ended> ended_;
   MaxMinProblem problem_;
-  ExchangeMemory memory_;
-  // Being recorded: parts is the number of its components, 0 if nothing is being recorded.
-  ExchangeMemory::Recording recording_;
-  double recording_start_ = 0;
-  std::uint32_t recording_parts_ = 0;
-  bool recording_broken_ = false, recording_begins_ = false, in_the_past_ = false;
-  std::vector<char> repeated_;  // [exchanges]
-  // Being replayed, empty if nothing is.
-  std::vector<ExchangeMemory::End> replay_;
-  ExchangeMemory::Start replay_flows_;
-  std::size_t replay_at_ = 0;
-  std::uint64_t replays_ = 0;
-  double replay_start_ = 0;
-  std::uint32_t replay_exchange_ = 0;
-  std::vector<char> replayed_link_;          // [links]
-  std::vector<std::uint32_t> replay_known_;  // flows that a replay reported before it had to stop, sorted
 };
 
 }  // namespace moesim::engine
