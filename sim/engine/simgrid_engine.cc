@@ -90,10 +90,10 @@ class Execution {
   void satisfy(EventId event);
   void fire_ready();
   void fire(EventId event);
-  void start_flows(std::size_t exchange, std::int32_t source);
-  void on_drained(std::size_t exchange, std::size_t flow);
-  void start_compute(std::uint32_t compute);
-  void work_alone(std::uint32_t compute);
+  void start_flows(std::size_t x, std::int32_t source);
+  void on_drained(std::size_t x, std::size_t f);
+  void start_compute(std::uint32_t c);
+  void work_alone(std::uint32_t c);
   void after(double delay, EventId then);
 
   const TaskGraph& graph_;

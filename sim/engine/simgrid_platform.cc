@@ -35,7 +35,7 @@ struct SimgridPlatform::State {
     return {hosts[from], hosts[to < from ? to : to + 1]};
   }
 
-  void start(sg::Host* host, std::function<void()> body) { sg::Actor::create("a", host, std::move(body)); }
+  void start(sg::Host* host, const std::function<void()>& body) { sg::Actor::create("a", host, body); }
 };
 
 SimgridPlatform::SimgridPlatform(std::size_t routes) : state_(std::make_unique<State>()) {
@@ -45,9 +45,10 @@ SimgridPlatform::SimgridPlatform(std::size_t routes) : state_(std::make_unique<S
   std::vector<char*> arguments{name.data(), nullptr};
   int count = 1;
   state_->engine = std::make_unique<sg::Engine>(&count, arguments.data());
-  for (const char* setting : {"network/model:CM02", "network/TCP-gamma:0", "network/crosstraffic:0",
-                              "network/optim:Full", "surf/precision:1e-12", "contexts/factory:" MOESIM_SIMGRID_CONTEXTS,
-                              "contexts/stack-size:128", "contexts/guard-size:0", "debug/clean-atexit:off"})
+  constexpr const char* contexts = "contexts/factory:" MOESIM_SIMGRID_CONTEXTS;
+  for (const char* setting :
+       {"network/model:CM02", "network/TCP-gamma:0", "network/crosstraffic:0", "network/optim:Full",
+        "surf/precision:1e-12", contexts, "contexts/stack-size:128", "contexts/guard-size:0", "debug/clean-atexit:off"})
     sg::Engine::set_config(setting);
   state_->zone = sg::create_full_zone("zone");
   // The fewest hosts with enough ordered pairs.
