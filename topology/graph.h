@@ -68,9 +68,9 @@ class Graph {
   DeviceId port_to(Port port) const;
   std::string port_name(Port port) const;  // "gpu3 -> nvswitch0"
   // The direction of a link that leaves `from`, which must be one of its ends.
-  Port port_out_of(DeviceId from, LinkId link) const;
+  Port port_out_of(DeviceId from, LinkId id) const;
   // The links that touch a device, in the order in which they were added.
-  std::vector<LinkId> links_of(DeviceId device) const;
+  std::vector<LinkId> links_of(DeviceId id) const;
 
   // For Boost.Graph algorithms: undirected, vertex = device index, edge_index = link index.
   using Adjacency = boost::adjacency_list<boost::vecS, boost::vecS, boost::undirectedS, boost::no_property,

@@ -124,6 +124,7 @@ std::int32_t infer_layers(const std::vector<Line>& lines) {
 }
 
 void check_passes(const std::vector<Line>& lines, std::size_t layers, const std::string& file) {
+  MOESIM_CHECK(layers > 0, "layers of a trace");
   if (lines.size() % layers != 0)
     throw base::InputError(
         file, "",

@@ -63,7 +63,10 @@ JsonObject as_model_object(const JsonNode& node) {
                            "shared_experts", "groups", "top_groups", "weights"});
 }
 
-double ceil_div(std::int32_t a, std::int32_t b) { return static_cast<double>((a + b - 1) / b); }
+double ceil_div(std::int32_t a, std::int32_t b) {
+  const std::int32_t quotient = (a + b - 1) / b;
+  return quotient;
+}
 
 }  // namespace
 

@@ -73,7 +73,7 @@ class HeaderParser {
     expect(mark);
     const auto end = text_.find(mark, at_);
     if (end == std::string_view::npos) fail("damaged header", "a closing quote");
-    const std::string word(text_.substr(at_, end - at_));
+    std::string word(text_.substr(at_, end - at_));
     at_ = end + 1;
     return word;
   }
@@ -110,7 +110,7 @@ class HeaderParser {
 Header parse_header(std::string_view content, const std::string& file) {
   if (!content.starts_with(kMagic)) throw base::InputError(file, "", "not a .npy file", "a file saved with numpy.save");
   if (content.size() < 12) throw base::InputError(file, "header", "truncated file");
-  const int version = content[6];
+  const int version = static_cast<unsigned char>(content[6]);
   if (version < 1 || version > 3)
     throw base::InputError(file, "header", "unknown .npy version " + std::to_string(version), "version 1, 2 or 3");
   const std::size_t length_bytes = version == 1 ? 2 : 4;
