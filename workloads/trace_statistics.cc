@@ -113,8 +113,8 @@ double fan_out(const LayerRouting& routing, std::int32_t experts, std::int32_t r
 double uniform_fan_out(std::int32_t experts, std::int32_t top_k, std::int32_t ranks) {
   check_ranks(experts, ranks);
   double none = 1;  // that a given rank gets none of the k draws
-  for (std::int32_t i = 0; i < top_k; ++i) const std::int32_t elsewhere = experts - experts / ranks - i;
-  none *= std::max(0.0, static_cast<double>(elsewhere)) / (experts - i);
+  const std::int32_t elsewhere = experts - experts / ranks;
+  for (std::int32_t i = 0; i < top_k; ++i) none *= std::max(0.0, static_cast<double>(elsewhere - i)) / (experts - i);
   return ranks * (1 - none);
 }
 
