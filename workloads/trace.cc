@@ -20,9 +20,9 @@ std::vector<char> find_padding(const Trace& trace, const std::string& file) {
     for (std::size_t t = 0; t < padding.size(); ++t) {
       const auto missing = std::count(ids.begin() + static_cast<std::ptrdiff_t>(t * k),
                                       ids.begin() + static_cast<std::ptrdiff_t>((t + 1) * k), kPaddingId);
-      const bool all = missing == trace.top_k;
+      const char all = missing == trace.top_k ? 1 : 0;
       if (layer == 0) padding[t] = all;
-      if ((missing != 0 && !all) || padding[t] != static_cast<char>(all))
+      if ((missing != 0 && all == 0) || padding[t] != all)
         throw base::InputError(file, place_of(static_cast<std::int64_t>(t), layer),
                                "expert id -1 (padding) in part of a token",
                                "padding in all layers of a token, or in none");

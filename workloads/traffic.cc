@@ -39,7 +39,7 @@ class Walk {
     const std::int32_t begin = rank * tokens_per_rank_;
     const std::uint16_t* id = routing_.experts.data() + std::int64_t{begin} * routing_.top_k;
     for (std::int32_t token = begin; token < begin + tokens_per_rank_; ++token) {
-      const Where* table = period_ > 0 ? where_.data() + token % period_ * placement_.experts : nullptr;
+      const Where* table = period_ > 0 ? where_.data() + std::ptrdiff_t{token % period_} * placement_.experts : nullptr;
       for (const std::uint16_t* end = id + routing_.top_k; id != end; ++id) {
         const Where where = table != nullptr ? table[*id] : find(token, *id);
         ++load.slot_tokens[static_cast<std::size_t>(where.slot)];
@@ -65,7 +65,8 @@ class Walk {
   // period is long, a table of [period][experts] spares the division.
   Where find(std::int32_t token, std::size_t expert) const {
     const std::int32_t first = placement_.first[expert], count = placement_.first[expert + 1] - first;
-    const std::int32_t slot = placement_.slots[static_cast<std::size_t>(first + token % count)];
+    const std::int32_t replica = first + token % count;
+    const std::int32_t slot = placement_.slots[static_cast<std::size_t>(replica)];
     return {slot, placement_.slot_rank[static_cast<std::size_t>(slot)]};
   }
   static constexpr std::int64_t kLongestPeriod = 16;

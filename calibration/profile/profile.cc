@@ -90,7 +90,6 @@ std::vector<std::string> Profile::assumptions() const {
   };
   if (ideal) return list;
   add("HBM bandwidth", hbm_bandwidth, base::to_string(hbm_bandwidth.value));
-  add("L2", l2, base::to_string(l2.value));
   add("bf16", bf16, base::to_string(bf16.value));
   if (fp8) add("fp8", *fp8, base::to_string(fp8->value));
   if (fp4) add("fp4", *fp4, base::to_string(fp4->value));

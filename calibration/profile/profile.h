@@ -47,7 +47,8 @@ struct Profile {
   // never calibrated.
   KernelParameters kernel(std::string_view kernel_name) const;
 
-  // "launch 2 us (assumed: ...)" for each number that is not from a datasheet, a fit or a measurement.
+  // "launch 2 us (assumed: ...)" for each number that the costs of a layer depend on and that is not from a
+  // datasheet, a fit or a measurement.
   std::vector<std::string> assumptions() const;
 };
 

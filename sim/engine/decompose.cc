@@ -98,9 +98,9 @@ std::uint32_t Decomposer::label(std::size_t classes, bool kept_only, std::vector
   const auto n = static_cast<std::uint32_t>(classes);
   parent_.resize(n);
   for (std::uint32_t i = 0; i < n; ++i) parent_[i] = i;
-  for (std::size_t k = 0; k < links_.size(); ++k) {
-    if (kept_only && dropped_[links_[k]]) continue;
-    const std::uint32_t order = order_[links_[k]];
+  for (const std::uint32_t link : links_) {
+    if (kept_only && dropped_[link]) continue;
+    const std::uint32_t order = order_[link];
     std::uint32_t root = find(members_[begin_[order - 1]]);
     for (std::uint32_t m = begin_[order - 1] + 1; m < begin_[order]; ++m) {
       const std::uint32_t other = find(members_[m]);
@@ -124,7 +124,7 @@ void Decomposer::drop(const Routes& routes, std::span<const std::uint32_t> class
   std::sort(by_capacity_.begin(), by_capacity_.end(), [&](std::uint32_t a, std::uint32_t b) {
     return least_[a] > least_[b] || (least_[a] == least_[b] && order_[a] < order_[b]);
   });
-  for (const std::uint32_t l : by_capacity_) dropped_[l] = can_drop(routes, l, classes, room);
+  for (const std::uint32_t l : by_capacity_) dropped_[l] = can_drop(routes, l, classes, room) ? 1 : 0;
 }
 
 void Decomposer::run(const Routes& routes, std::span<const std::uint32_t> classes,

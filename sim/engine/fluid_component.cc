@@ -29,7 +29,8 @@ inline double lowest_of_lanes(const double* x) {
       v[first + p] += speed[first + p] * step;
       speed[first + p] = level[first + p];
       const double at = clock + (head[first + p] - v[first + p]) / speed[first + p];
-      ends[p] = at < kInfinity ? at : kInfinity;  // no number: nothing left, but no progress either
+      // No number: nothing left, but no progress either. (clang-tidy takes an infinity for a narrowed constant.)
+      ends[p] = at < kInfinity ? at : kInfinity;  // NOLINT(bugprone-narrowing-conversions)
     }
     for (std::size_t p = 0; p < kLanes; ++p) end[first + p] = ends[p];
     block_end[blocks[i]] = lowest_of_lanes(ends);

@@ -132,7 +132,8 @@ class Execution {
   // Everything that happens now; none of it takes time.
   void handle_present() {
     while (true) {
-      for (std::size_t i = 0; i < ready_.size(); ++i) fire(ready_[i]);
+      std::size_t next = 0;
+      while (next < ready_.size()) fire(ready_[next++]);  // which may make more ready
       ready_.clear();
       if (timers_.next() <= now_) {
         take_timer();

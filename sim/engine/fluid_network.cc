@@ -92,8 +92,9 @@ void FluidNetwork::flush(double now, std::vector<Completed>& completed) {
     touch(c);
   }
   arrivals_.clear();
-  for (std::size_t i = 0; i < dirty_.size(); ++i) {
-    const std::uint32_t c = dirty_[i];
+  std::size_t next_dirty = 0;
+  while (next_dirty < dirty_.size()) {  // what is built anew is dirty, too
+    const std::uint32_t c = dirty_[next_dirty++];
     Component& component = *components_[c];
     if (!component.alive || !component.dirty) continue;
     component.dirty = false;
@@ -144,8 +145,9 @@ void FluidNetwork::rebuild(double now) {
   for (const std::uint32_t klass : newcomers_)
     for (std::uint32_t h = routes_.begin[klass]; h < routes_.begin[klass + 1]; ++h)
       outdate_family(link_family_[routes_.link[h]]);
-  for (std::size_t i = 0; i < outdated_.size(); ++i) {
-    const std::uint32_t family = components_[outdated_[i]]->family;
+  std::size_t next_outdated = 0;
+  while (next_outdated < outdated_.size()) {  // a family may add others
+    const std::uint32_t family = components_[outdated_[next_outdated++]]->family;
     outdate_family({family, families_[family].generation});
   }
   classes_.assign(newcomers_.begin(), newcomers_.end());
@@ -269,7 +271,7 @@ void FluidNetwork::set_look(Component& component, double patience) {
 bool FluidNetwork::worth_a_look(const Component& component) {
   const std::uint32_t size = component.fluid.classes_with_flows();
   if (component.expected != 0 || size < kFewClasses) return false;
-  return component.fluid.rates().work() >= component.look_at || 2 * size <= component.classes.size();
+  return component.fluid.rates().work() >= component.look_at || std::size_t{2} * size <= component.classes.size();
 }
 
 // Builds the component anew if it has fallen apart or shrunk to half. False: it stays as it is.
@@ -283,7 +285,7 @@ bool FluidNetwork::look_again(std::uint32_t c, double now) {
   }
   const auto size = static_cast<std::uint32_t>(members_.size());
   decomposer_.run_components(component.kept, members_, component.room);
-  if (decomposer_.components() == 1 && 2 * size > component.classes.size()) {
+  if (decomposer_.components() == 1 && std::size_t{2} * size > component.classes.size()) {
     set_look(component, kMorePatience * component.patience);
     return false;
   }

@@ -40,7 +40,10 @@ class FluidNetwork {
   // Brings the changes made at the moment `now` into effect. May complete flows that are due at it.
   void flush(double now, std::vector<Completed>& completed);
   // The next completion, infinity if none; valid after flush().
-  double next() const { return heap_.empty() ? kNever : components_[heap_.front()]->next; }
+  double next() const {
+    if (heap_.empty()) return kNever;
+    return components_[heap_.front()]->next;
+  }
   // Completes what is due at or before `now` >= next().
   void complete(double now, std::vector<Completed>& completed);
 

@@ -326,7 +326,7 @@ void MaxMin::change_deg(std::uint32_t klass, double flows) {
 }
 
 void MaxMin::add(std::uint32_t klass, std::uint32_t flows) {
-  if (flows_[klass] == 0) group_[klass] = route_begin_[klass];  // for now: solve() moves it
+  if (flows_[klass] == 0) group_[klass] = route_begin_[klass];  // until solve() moves it
   flows_[klass] += flows;
   change(klass, group_[klass], flows);
   change_deg(klass, flows);

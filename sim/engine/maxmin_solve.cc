@@ -139,7 +139,7 @@ template <std::size_t Bytes>
   std::uint32_t phase = roll_back();
   double* log = log_.data();
   each_touched([&](std::uint32_t block) __attribute__((always_inline)) {
-    double* const record = log + current[block] * 2 * kLanes;
+    double* const record = log + current[block] * (2 * kLanes);
     Piece left[kPieces], gone[kPieces];
     for (std::size_t j = 0; j < kPieces; ++j) {
       left[j] = piece(record + j * kPiece);
@@ -199,7 +199,7 @@ template <std::size_t Bytes>
     // Who joins the groups frozen now, and which blocks they touch.
     for (std::uint32_t i = first; i < count; ++i) {
       const std::uint32_t p = order[i];
-      giving[i - first] = {level[p], p, entry_at + p * blocks};
+      giving[i - first] = {level[p], p, entry_at + std::size_t{p} * blocks};
       const Word* const end = all_words + word_begin[p + 1];
       for (const Word* w = all_words + word_begin[p]; w != end; ++w) {
         const std::uint64_t open = ~word(frozen + w->block) & w->bytes;
@@ -218,7 +218,7 @@ template <std::size_t Bytes>
 
     // What these groups take from the links that are not frozen.
     each_touched([&](std::uint32_t block) __attribute__((always_inline)) {
-      double* const before = log + current[block] * 2 * kLanes;
+      double* const before = log + current[block] * (2 * kLanes);
       Piece left[kPieces], gone[kPieces];
       for (std::size_t j = 0; j < kPieces; ++j) {
         left[j] = piece(before + j * kPiece);
@@ -236,7 +236,7 @@ template <std::size_t Bytes>
         for (const Giving* g = giving; g != giving_end; ++g)
           take(g->level, weight + find_tile(g->position, block) * kLanes);
       }
-      double* const after = log + top * 2 * kLanes;
+      double* const after = log + top * (2 * kLanes);
       for (std::size_t j = 0; j < kPieces; ++j) {
         piece(after + j * kPiece) = left[j];
         piece(after + kLanes + j * kPiece) = gone[j];

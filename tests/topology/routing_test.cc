@@ -185,11 +185,11 @@ TEST_CASE("several threads may ask one router at once") {
   const Router router(read(R"({"preset": "hgx_h100", "nodes": 4})"));
   std::vector<double> sums(4);
   std::vector<std::thread> threads;
-  for (std::size_t t = 0; t < sums.size(); ++t)
-    threads.emplace_back([&, t] {
+  for (double& sum : sums)
+    threads.emplace_back([&router, &sum] {
       for (std::int32_t from = 0; from < 32; ++from)
         for (std::int32_t to = 0; to < 32; ++to)
-          if (from != to) sums[t] += router.route(from, to).latency.value();
+          if (from != to) sum += router.route(from, to).latency.value();
     });
   for (std::thread& thread : threads) thread.join();
   for (const double sum : sums) CHECK(sum == sums.front());

@@ -71,7 +71,7 @@ inline workloads::Trace made_up_trace(std::int64_t tokens, std::int32_t layers, 
   for (std::int32_t layer = 0; layer < layers; ++layer)
     for (std::int64_t t = 0; t < tokens; ++t)
       for (std::int32_t i = 0; i < top_k; ++i)
-        trace.ids.push_back(static_cast<std::uint16_t>((31 * t + 7 * layer + i) % experts));
+        trace.ids.push_back(static_cast<std::uint16_t>((31 * t + std::int64_t{7} * layer + i) % experts));
   return trace;
 }
 

@@ -35,7 +35,7 @@ TEST_CASE("passes of a JSONL trace are joined along tokens, layer by layer") {
   const auto layer = trace.layer(0).experts;
   CHECK(std::vector<std::uint16_t>(layer.begin(), layer.end()) == first_layer);
   CHECK(trace.layer(1).experts[0] == 10);
-  CHECK(trace.layer(1).experts[2 * 5] == 50);
+  CHECK(trace.layer(1).experts[std::size_t{2} * 5] == 50);
 
   CHECK(largest_pass(trace) == 1);
   const Trace pass = one_pass(trace, 1);

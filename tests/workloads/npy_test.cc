@@ -78,7 +78,7 @@ TEST_CASE("a trace written as .npy reads back equal, with 16-bit ids") {
     CHECK(again.tokens == trace.tokens);
     const std::string content = base::read_file(folder.file("t.npy"));
     CHECK(content.find(experts <= 32768 ? "'<i2'" : "'<u2'") != std::string::npos);
-    const std::size_t data = 9 * 2 * 3 * 2;
+    const std::size_t data = std::size_t{9} * 2 * 3 * 2;
     CHECK((content.size() - data) % 64 == 0);  // as NumPy aligns it
   }
   CHECK(input_error([&] { write_npy(made_up_trace(1, 1, 1, 4), folder.file("missing/t.npy")); }) ==
@@ -90,7 +90,9 @@ TEST_CASE("tokens that are -1 in all layers are padding and left out, passes adj
   Trace trace = made_up_trace(5, 2, 2, 50);
   const std::string good = bytes_of(trace, 2, false, false);
   std::string data = good;
-  for (std::size_t b = 0; b < 2 * 2 * 2; ++b) data[1 * 8 + b] = data[4 * 8 + b] = '\xff';  // tokens 1 and 4
+  constexpr std::size_t token_bytes = std::size_t{2} * 2 * 2;
+  for (std::size_t b = 0; b < token_bytes; ++b)
+    data[token_bytes + b] = data[4 * token_bytes + b] = '\xff';  // tokens 1 and 4
   const Trace read = read_npy(folder.write("t.npy", npy(dictionary("<i2", "(5, 2, 2)"), data)));
   CHECK(read.tokens == 3);
   CHECK(read.padding_dropped == 2);
@@ -159,7 +161,7 @@ TEST_CASE("expert ids that cannot be are refused with their token and layer") {
   const auto error_of = [&](const std::string& type, std::uint64_t id) {
     const auto size = static_cast<std::size_t>(type[2] - '0');
     std::string data = bytes_of(made_up_trace(4, 3, 2, 50), size, false, false);
-    const std::size_t at = (2 * 3 + 1) * 2;  // token 2, layer 1, first expert
+    const std::size_t at = std::size_t{2 * 3 + 1} * 2;  // token 2, layer 1, first expert
     for (std::size_t b = 0; b < size; ++b) data[at * size + b] = static_cast<char>(id >> (8 * b) & 0xff);
     return input_error([&] { read_npy(folder.write("t.npy", npy(dictionary(type, "(4, 3, 2)"), data))); });
   };

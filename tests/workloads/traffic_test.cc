@@ -105,7 +105,8 @@ TEST_CASE("the rows of traffic are the matrix without its zeros") {
             CHECK(cell.receiver > last);
             CHECK(cell.tokens > 0);
             last = cell.receiver;
-            tokens[static_cast<std::size_t>(source * c.ranks + cell.receiver)] = cell.tokens;
+            tokens[static_cast<std::size_t>(source) * static_cast<std::size_t>(c.ranks) +
+                   static_cast<std::size_t>(cell.receiver)] = cell.tokens;
           }
         });
     CHECK(next_source == c.ranks);
@@ -135,7 +136,7 @@ TEST_CASE("relabelling the ranks relabels the traffic") {
 
   // Rank r becomes new_label[r]: its tokens move there, and so do its experts (4 per rank).
   std::vector<std::uint16_t> moved(ids.size());
-  const std::size_t block = static_cast<std::size_t>(c.tokens_per_rank * c.top_k);
+  const std::size_t block = static_cast<std::size_t>(c.tokens_per_rank) * static_cast<std::size_t>(c.top_k);
   for (std::size_t i = 0; i < ids.size(); ++i) {
     const auto source = static_cast<std::size_t>(new_label[i / block]);
     moved[source * block + i % block] = static_cast<std::uint16_t>(new_label[ids[i] / 4] * 4 + ids[i] % 4);

@@ -29,7 +29,8 @@ class UnitBuilder {
   }
 
   DeviceId gpu(std::int32_t node, std::int32_t index) const {
-    return gpus_[static_cast<std::size_t>(node * spec_.gpus_per_node + index)];
+    const std::int32_t position = node * spec_.gpus_per_node + index;
+    return gpus_[static_cast<std::size_t>(position)];
   }
 
   void add_gpus() {

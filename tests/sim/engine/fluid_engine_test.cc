@@ -55,8 +55,8 @@ struct TwoSwitches {
       for (std::int32_t s = 0; s < kGpus; ++s) {
         for (std::int32_t r = 0; r < kGpus; ++r) {
           if (s == r) continue;
-          const auto up = links[static_cast<std::size_t>(first + s)],
-                     down = links[static_cast<std::size_t>(first + kGpus + r)];
+          const std::int32_t up_index = first + s, down_index = first + kGpus + r;
+          const auto up = links[static_cast<std::size_t>(up_index)], down = links[static_cast<std::size_t>(down_index)];
           exchange.flows.push_back({add_path(graph, {{up}, {down}}), s, r, 1 + random.uniform()});
         }
       }

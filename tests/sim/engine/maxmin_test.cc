@@ -39,7 +39,8 @@ MaxMinProblem random_problem(base::RandomStream& random, const ProblemOptions& o
                                                        : 1 + static_cast<double>(random.below(3)));
     }
     problem.route_begin.push_back(static_cast<std::uint32_t>(problem.route_link.size()));
-    problem.rate_cap.push_back(options.caps && random.below(3) == 0 ? 0.05 * (1.0 + random.below(4)) : engine::kNoCap);
+    problem.rate_cap.push_back(options.caps && random.below(3) == 0 ? 0.05 * static_cast<double>(1 + random.below(4))
+                                                                    : engine::kNoCap);
     problem.room.push_back(4);
   }
   return problem;

@@ -119,7 +119,7 @@ class Builder {
   // An interned path of the pair: the first one, or (`another`) a fresh one.
   PathId path(std::int32_t source, std::int32_t receiver, bool another) {
     const auto s = static_cast<std::size_t>(source), r = static_cast<std::size_t>(receiver);
-    if (paths_.empty()) paths_.resize(static_cast<std::size_t>(ranks_ * ranks_));
+    if (paths_.empty()) paths_.resize(static_cast<std::size_t>(ranks_) * static_cast<std::size_t>(ranks_));
     auto& of_pair = paths_[s * static_cast<std::size_t>(ranks_) + r];
     if (of_pair.empty() || another) of_pair.push_back(add_path(s, r));
     return another ? of_pair.back() : of_pair.front();

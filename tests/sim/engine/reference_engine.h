@@ -2,6 +2,7 @@
 // anything changes. Slow, short, and written to be believed; expresses every TaskGraph (see sim/engine/task_graph.h).
 #pragma once
 
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -14,7 +15,7 @@ namespace moesim::tests {
 // Somebody who makes progress by consuming resources: a flow, or a Compute (cap 1).
 struct Mover {
   std::vector<engine::Use> uses;  // a resource named twice counts with the sum
-  long double cap = engine::kNoCap;
+  long double cap = std::numeric_limits<long double>::infinity();
 };
 
 // Max-min fair rates: all rise together; a mover stops at its first full resource or at its cap. `capacity` is indexed

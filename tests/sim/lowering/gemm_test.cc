@@ -77,7 +77,7 @@ TEST_CASE("a large product takes its operations over the share of the peak that 
   const profile::Profile profile = profile::profile_preset("h100");
   const auto parameters = profile.kernel("gemm_bf16");
   // 132 SMs, so a whole number of waves of 128 x 256 tiles.
-  const std::int64_t m = 128 * 132, n = 256 * 64, k = 16384;
+  const std::int64_t m = std::int64_t{128} * 132, n = std::int64_t{256} * 64, k = 16384;
   const KernelCost cost = gemm_cost({m, n, k, Dtype::Bf16}, profile, parameters);
   const double ideal = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) /
                        (parameters.at("F") * profile.bf16.value.value());
