@@ -7,14 +7,6 @@ namespace {
 
 using calibration::Table;
 
-bool several_nodes(const Table& table) {
-  for (std::size_t row = 0; row < table.rows(); ++row)
-    if (table.integer(row, "nodes", 1) > 1) return true;
-  return false;
-}
-
-bool one_node(const Table& table) { return !several_nodes(table); }
-
 TableKind unmodelled(std::string_view name, std::string_view title, std::vector<std::string_view> columns,
                      std::vector<std::string_view> times, std::function<bool(const Table&)> matches = {}) {
   TableKind kind;
@@ -82,19 +74,6 @@ std::vector<std::string_view> missing(const TableKind& kind, const Table& table)
 std::vector<TableKind> unmodelled_kinds() {
   return {
       unmodelled("N1", "NCCL collectives", {"op", "dtype", "num_gpus", "bytes", "latency_us"}, {"latency_us"}),
-      unmodelled("N2", "DeepEP low-latency kernels, several nodes",
-                 {"nodes", "ep", "hidden", "topk", "experts", "tokens_per_rank", "dispatch_us", "combine_us"},
-                 {"dispatch_us", "combine_us"}, several_nodes),
-      unmodelled("N3", "DeepEP low-latency kernels",
-                 {"nodes", "ep", "hidden", "topk", "experts", "tokens_per_rank", "dispatch_us", "combine_us"},
-                 {"dispatch_us", "combine_us"}, one_node),
-      unmodelled("N4", "DeepEP normal kernels",
-                 {"nodes", "ep", "hidden", "topk", "experts", "tokens_per_rank", "dispatch_sms", "dispatch_transmit_us",
-                  "dispatch_notify_us", "combine_sms", "combine_transmit_us", "combine_notify_us"},
-                 {"dispatch_transmit_us", "dispatch_notify_us", "combine_transmit_us", "combine_notify_us"}),
-      unmodelled("N5", "TensorRT-LLM NVLink all-to-all",
-                 {"kernel", "phase", "dtype", "ep", "tokens_per_rank", "hidden", "topk", "experts", "latency_us"},
-                 {"latency_us"}),
       unmodelled("N6", "fused dispatch, grouped GEMM and combine",
                  {"phase", "dtype", "hidden", "inter", "topk", "experts", "ep", "dist", "tokens_per_rank",
                   "tokens_global", "latency_us"},
@@ -114,7 +93,8 @@ std::vector<TableKind> unmodelled_kinds() {
 }
 
 std::vector<TableKind> table_kinds() {
-  std::vector<TableKind> kinds{gemm_kind()};
+  std::vector<TableKind> kinds{deepep_ll_kind(), deepep_ll_nodes_kind(), deepep_normal_kind(), nvlink_alltoall_kind(),
+                               gemm_kind()};
   for (TableKind& kind : unmodelled_kinds()) kinds.push_back(std::move(kind));
   return kinds;
 }

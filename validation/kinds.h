@@ -7,7 +7,11 @@
 
 namespace moesim::validation {
 
-TableKind gemm_kind();  // C1
+TableKind gemm_kind();             // C1
+TableKind deepep_ll_kind();        // N3
+TableKind deepep_ll_nodes_kind();  // N2
+TableKind deepep_normal_kind();    // N4
+TableKind nvlink_alltoall_kind();  // N5
 std::vector<TableKind> unmodelled_kinds();
 
 // In the order in which they are tried; of several that match, the one with most columns is meant.

@@ -30,4 +30,26 @@ engine::PathId Network::path(std::int32_t from, std::int32_t to) {
   return path;
 }
 
+void Network::append_route(std::int32_t from, std::int32_t to, const LinkShares& shares, std::vector<engine::Use>& uses,
+                           double& latency) {
+  const topology::Route route = router_->route(from, to);
+  for (const topology::Hop& hop : route.hops) {
+    const topology::LinkKind kind = router_->graph().link(hop.port.link).kind;
+    const double share = kind == topology::LinkKind::NvLink    ? shares.nvlink
+                         : kind == topology::LinkKind::Network ? shares.network
+                                                               : 1;
+    uses.push_back({resource(hop.port), hop.share / share});
+  }
+  latency += route.latency.value();
+}
+
+base::Bandwidth Network::nvlink_rate(std::int32_t rank) const {
+  const topology::Graph& links = router_->graph();
+  const topology::DeviceId gpu = router_->gpus()[static_cast<std::size_t>(rank)];
+  double rate = 0;
+  for (const topology::LinkId id : links.links_of(gpu))
+    if (links.link(id).kind == topology::LinkKind::NvLink) rate += links.link(id).bandwidth.value();
+  return base::Bandwidth(rate);
+}
+
 }  // namespace moesim::lowering

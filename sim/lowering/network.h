@@ -11,6 +11,12 @@
 
 namespace moesim::lowering {
 
+// Shares of the links' raw rates that a kernel's data reaches.
+struct LinkShares {
+  double nvlink = 1;
+  double network = 1;
+};
+
 // One resource per direction of a link that some route uses, at its raw rate; one interned path per (from, to).
 class Network {
  public:
@@ -18,6 +24,12 @@ class Network {
   Network(engine::TaskGraph& graph, const topology::Router& router);
 
   engine::PathId path(std::int32_t from, std::int32_t to);
+  // The links from one rank to another (different), a byte taking 1 / share of each, appended to `uses`; adds the
+  // route's latency in seconds to `latency`.
+  void append_route(std::int32_t from, std::int32_t to, const LinkShares& shares, std::vector<engine::Use>& uses,
+                    double& latency);
+  // Rate of all NVLinks out of a rank's GPU, 0 if it has none.
+  base::Bandwidth nvlink_rate(std::int32_t rank) const;
   // The port behind a resource of this network; resources of other kinds have none.
   struct PortResource {
     topology::Port port;
