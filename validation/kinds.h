@@ -7,11 +7,15 @@
 
 namespace moesim::validation {
 
-TableKind gemm_kind();             // C1
-TableKind deepep_ll_kind();        // N3
+TableKind nccl_kind();             // N1
 TableKind deepep_ll_nodes_kind();  // N2
+TableKind deepep_ll_kind();        // N3
 TableKind deepep_normal_kind();    // N4
 TableKind nvlink_alltoall_kind();  // N5
+TableKind gemm_kind();             // C1
+TableKind grouped_gemm_kind();     // C2
+TableKind wide_ep_kind();          // C3
+TableKind mla_kind();              // C4
 std::vector<TableKind> unmodelled_kinds();
 
 // In the order in which they are tried; of several that match, the one with most columns is meant.

@@ -20,7 +20,8 @@ struct Row {
 };
 
 // Boards without a preset of their own are a preset's board with other links: A100 on 6 NVSwitches with 2 links to
-// each, Blackwell on 2 with 9 links to each, PCIe cards in the two-socket server of pcie_rtx_pro_6000_8.
+// each, Blackwell on 2 with 9 links to each, PCIe cards in the two-socket server of pcie_rtx_pro_6000_8. Two GPUs of the
+// measured PCIe servers exchange data at several times the rate of four: a PCIe switch joins two, not four (assumed).
 constexpr std::array<Row, 14> kSystems{{
     {"a100_sxm", "a100",
      R"({"preset": "hgx_h100", "override": {"gpu": "a100", "nvlink": {"planes": [2, 2, 2, 2, 2, 2]},
@@ -39,9 +40,15 @@ constexpr std::array<Row, 14> kSystems{{
     {"gb300", "gb300", R"({"preset": "gb200_nvl72", "override": {"gpu": "gb300"}})", 72},
     {"l40s", "l40s",
      R"({"preset": "pcie_rtx_pro_6000_8", "override": {"gpu": "l40s",
-         "host": {"pcie": {"bandwidth": "32 GB/s"}, "p2p": "host_staged"}}})",
+         "host": {"pcie": {"bandwidth": "32 GB/s"}, "cpus": [
+           {"pcie_switches": [{"gpus": [0, 1], "nics": [0, 1]}, {"gpus": [2, 3], "nics": [2, 3]}]},
+           {"pcie_switches": [{"gpus": [4, 5], "nics": [4, 5]}, {"gpus": [6, 7], "nics": [6, 7]}]}]}}})",
      8},
-    {"rtx_pro_6000_server", "rtx_pro_6000", R"({"preset": "pcie_rtx_pro_6000_8"})", 8},
+    {"rtx_pro_6000_server", "rtx_pro_6000",
+     R"({"preset": "pcie_rtx_pro_6000_8", "override": {"host": {"cpus": [
+           {"pcie_switches": [{"gpus": [0, 1], "nics": [0, 1]}, {"gpus": [2, 3], "nics": [2, 3]}]},
+           {"pcie_switches": [{"gpus": [4, 5], "nics": [4, 5]}, {"gpus": [6, 7], "nics": [6, 7]}]}]}}})",
+     8},
     {"a100_pcie", "a100_pcie",
      R"({"preset": "pcie_rtx_pro_6000_8", "override": {"gpu": "a100_pcie", "host": {"pcie": {"bandwidth": "32 GB/s"}}}})",
      8},

@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include "sim/lowering/expert_compute.h"
+#include "sim/lowering/gemm_tiles.h"
 
 namespace moesim::lowering {
 namespace {
@@ -79,10 +80,50 @@ TEST_CASE("a large product takes its operations over the share of the peak that 
   // 132 SMs, so a whole number of waves of 128 x 256 tiles.
   const std::int64_t m = std::int64_t{128} * 132, n = std::int64_t{256} * 64, k = 16384;
   const KernelCost cost = gemm_cost({m, n, k, Dtype::Bf16}, profile, parameters);
-  const double ideal = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) /
-                       (parameters.at("F") * profile.bf16.value.value());
+  const double watts_per_tflops = profile.power.value.value() / (profile.bf16.value.value() * 1e-12);
+  const double sustained =
+      parameters.at("F") * std::pow(watts_per_tflops, parameters.at("power")) * profile.bf16.value.value();
+  const double ideal = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) / sustained;
   CHECK(cost.total.value() > ideal);
   CHECK(cost.total.value() < 1.1 * ideal);
+}
+
+TEST_CASE("weights that are still in L2 are not read from HBM, and many in turn are") {
+  const profile::Profile profile = profile::profile_preset("h100");
+  const auto parameters = profile.kernel("gemm_bf16");
+  const auto memory = [&](double weights_in_turn, std::int64_t n) {
+    return gemm_cost({1, n, 1024, Dtype::Bf16, weights_in_turn}, profile, parameters).memory.value();
+  };
+  const double l2 = profile.l2.value.value();
+  const auto small = static_cast<std::int64_t>(l2 / 20 / (2 * 1024)),
+             large = static_cast<std::int64_t>(l2 / (2 * 1024));
+  CHECK(memory(1, small) < 0.9 * memory(0, small));
+  CHECK(memory(100, small) == doctest::Approx(memory(0, small)).epsilon(0.01));
+  CHECK(memory(100, large) == doctest::Approx(memory(0, large)).epsilon(0.01));
+}
+
+TEST_CASE("operands that outgrow L2 are read again for each strip of tiles") {
+  const profile::Profile profile = profile::profile_preset("b200");
+  const auto parameters = profile.kernel("gemm_nvfp4");
+  // Twice as deep costs twice the traffic as long as a strip's operands stay in L2, more beyond.
+  const auto memory = [&](std::int64_t k) {
+    return gemm_cost({16384, 16384, k, Dtype::Nvfp4}, profile, parameters).memory.value();
+  };
+  CHECK(memory(2048) - memory(1024) > memory(1024) - memory(512));
+  CHECK(memory(65536) > 2.2 * memory(32768));
+}
+
+TEST_CASE("a tile has the rows and columns that the tensor cores' instruction takes") {
+  for (const std::string_view family : {"ampere", "ada", "hopper", "blackwell", "blackwell_sm120"}) {
+    for (const Dtype dtype : {Dtype::Bf16, Dtype::Fp8Block}) {
+      for (const GemmTile& tile : gemm_tiles(family, dtype, 1000)) {
+        CHECK(tile.rows * tile.columns <= 128 * 256);
+        CHECK(std::fmod(std::min(tile.rows, tile.columns), 16) == 0);
+        CHECK(std::fmod(std::max(tile.rows, tile.columns), 16) == 0);
+        CHECK((tile.sms == 1 || family == "hopper" || family == "blackwell"));
+      }
+    }
+  }
 }
 
 TEST_CASE("a format that the GPU lacks is refused by name") {
