@@ -20,8 +20,9 @@ struct Row {
 };
 
 // Boards without a preset of their own are a preset's board with other links: A100 on 6 NVSwitches with 2 links to
-// each, Blackwell on 2 with 9 links to each, PCIe cards in the two-socket server of pcie_rtx_pro_6000_8. Two GPUs of the
-// measured PCIe servers exchange data at several times the rate of four: a PCIe switch joins two, not four (assumed).
+// each, Blackwell on 2 with 9 links to each, PCIe cards in the two-socket server of pcie_rtx_pro_6000_8. Two GPUs of
+// the measured PCIe servers exchange data at several times the rate of four: a PCIe switch joins two, not four
+// (assumed).
 constexpr std::array<Row, 14> kSystems{{
     {"a100_sxm", "a100",
      R"({"preset": "hgx_h100", "override": {"gpu": "a100", "nvlink": {"planes": [2, 2, 2, 2, 2, 2]},

@@ -109,7 +109,9 @@ TEST_CASE("bad tables and systems give one clear line and exit code 2") {
   table("nan.csv", "dtype,m,n,k,latency_us\nfp8,1,2,3,nan\n", {"nan.csv: line 2", "nan"});
   table("n5.csv",
         "kernel,phase,dtype,ep,tokens_per_rank,hidden,topk,experts,latency_us\nx,combine,fp8,2,1,7168,8,256,9\n",
-        {"n5.csv", "not modelled yet"});
+        {"n5.csv: line 2", "\"x\"", "NVLinkOneSided"});
+  table("e1.csv", "model,system,isl,osl,concurrency,ttft_ms,tpot_ms\nx,h100_sxm,1024,1024,8,100,10\n",
+        {"e1.csv", "not modelled yet"});
   const std::string good = folder.write("good.csv", kGemm);
   check({"validate", "--system", "h100", good}, {"unknown system \"h100\"", "h100_sxm"});
   check({"validate", "--system", "b60", good}, {"b60", "NVIDIA"});
