@@ -3,11 +3,15 @@
 
 #include <iosfwd>
 #include <string>
+#include <vector>
+
+#include "validation/calibrate.h"
 
 namespace moesim::cli {
 
-// Fits all tables below `tables` with their hold-outs and writes the page, and a plot of the residuals of every
-// hold-out that misses its goal into the folder `accuracy` beside it. Throws InputError.
-void write_accuracy(const std::string& tables, const std::string& markdown, std::ostream& out);
+// Writes the page of fits with their hold-outs (validation::fit_all), and a plot of the residuals of every hold-out that
+// misses its goal into the folder `accuracy` beside it. Throws InputError.
+void write_accuracy(const std::vector<validation::KernelResult>& results, const std::string& markdown,
+                    std::ostream& out);
 
 }  // namespace moesim::cli

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "cli/accuracy.h"
 #include "cli/verb.h"
 #include "report/table.h"
 
@@ -17,7 +18,7 @@ namespace {
 struct Options {
   std::string table, system, output;
   bool all = false;
-  std::string tables;
+  std::string tables, accuracy;
 };
 
 std::string percent(double fraction) { return base::format_number(100 * fraction, 3) + " %"; }
@@ -62,11 +63,13 @@ void fit_one(const Options& options, std::ostream& out) {
 void fit_everything(const Options& options, std::ostream& out) {
   if (options.tables.empty()) throw base::InputError("--tables", "", "is missing", "the folder of the measured tables");
   const std::filesystem::path folder = options.output.empty() ? "calibration/profile/kernels" : options.output;
-  for (const validation::KernelResult& result : validation::fit_all(validation::read_tables(options.tables), true)) {
+  const auto results = validation::fit_all(validation::read_tables(options.tables), true);
+  for (const validation::KernelResult& result : results) {
     print(result, out);
     base::write_file((folder / (result.fit.calibration.kernel + ".json")).string(),
                      profile::to_json(result.fit.calibration).dump(1) + "\n");
   }
+  if (!options.accuracy.empty()) write_accuracy(results, options.accuracy, out);
 }
 
 }  // namespace
@@ -80,6 +83,8 @@ void add_calibrate(CLI::App& program, Context& context) {
   CLI::App* fit = verb->add_subcommand("fit", "Fit to one measured table, or regenerate every shipped parameter");
   CLI::Option* all = fit->add_flag("--all", options->all, "Fit all kernels to all tables of --tables");
   fit->add_option("--tables", options->tables, "With --all: the folder of the tables")->needs(all);
+  fit->add_option("--accuracy", options->accuracy, "With --all: also write the page of the errors, as validate --all")
+      ->needs(all);
   fit->add_option("--table", options->table, "One measured table (CSV)")->excludes(all);
   fit->add_option("--system", options->system, "The system that it was measured on, e.g. h100_sxm")->excludes(all);
   fit->add_option("-o,--output", options->output,

@@ -102,10 +102,11 @@ void add_validate(CLI::App& program, Context& context) {
   verb->footer("Example: moesim validate --system h100_sxm h100_sxm__gemm.csv --json errors.json --plot errors.svg");
   verb->callback([options, &context] {
     context.action = [options, &context] {
-      if (options->all)
-        write_accuracy(options->tables, options->markdown, context.out);
-      else
-        validate_table(*options, context.out);
+      if (!options->all) return validate_table(*options, context.out);
+      if (options->tables.empty())
+        throw base::InputError("--tables", "", "is missing", "the folder of the measured tables");
+      write_accuracy(validation::fit_all(validation::read_tables(options->tables), true), options->markdown,
+                     context.out);
     };
   });
 }
