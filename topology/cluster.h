@@ -13,7 +13,7 @@
 namespace moesim::topology {
 
 // How GPUs of one host without an NVLink between them exchange data: from GPU to GPU over PCIe, or through a buffer in
-// the memory of the sender's CPU.
+// the memory of the sender's CPU: over PCIe twice, and into and out of that memory.
 enum class PeerTransfer : std::uint8_t { Direct, HostStaged };
 
 struct Cluster {

@@ -7,8 +7,10 @@
 namespace moesim::topology {
 namespace {
 
-constexpr std::array<std::string_view, 6> kDeviceKinds{"gpu", "nvswitch", "pcie_switch", "cpu", "nic", "switch"};
-constexpr std::array<std::string_view, 5> kLinkKinds{"nvlink", "pcie", "cpu_interconnect", "c2c", "network"};
+constexpr std::array<std::string_view, 7> kDeviceKinds{"gpu", "nvswitch", "pcie_switch", "cpu",
+                                                       "nic", "switch",   "host_memory"};
+constexpr std::array<std::string_view, kLinkKindCount> kLinkKinds{"nvlink", "pcie",    "cpu_interconnect",
+                                                                  "c2c",    "network", "host_memory"};
 
 }  // namespace
 

@@ -16,13 +16,16 @@ namespace moesim::topology {
 using DeviceId = base::Id<struct DeviceTag>;
 using LinkId = base::Id<struct LinkTag>;
 
-enum class DeviceKind : std::uint8_t { Gpu, NvSwitch, PcieSwitch, Cpu, Nic, Switch };
-enum class LinkKind : std::uint8_t { NvLink, Pcie, CpuInterconnect, C2c, Network };
+enum class DeviceKind : std::uint8_t { Gpu, NvSwitch, PcieSwitch, Cpu, Nic, Switch, HostMemory };
+enum class LinkKind : std::uint8_t { NvLink, Pcie, CpuInterconnect, C2c, Network, HostMemory };
 
-inline constexpr std::size_t kLinkKindCount = 5;
+inline constexpr std::size_t kLinkKindCount = 6;
 
-std::string_view to_string(DeviceKind kind);  // "gpu", "nvswitch", "pcie_switch", "cpu", "nic", "switch"
-std::string_view to_string(LinkKind kind);    // "nvlink", "pcie", "cpu_interconnect", "c2c", "network"
+// "gpu", "nvswitch", "pcie_switch", "cpu", "nic", "switch", "host_memory"
+std::string_view to_string(DeviceKind kind);
+// "nvlink", "pcie", "cpu_interconnect", "c2c", "network", "host_memory" (a CPU's port to its memory: writes towards it,
+// reads from it)
+std::string_view to_string(LinkKind kind);
 
 struct Device {
   std::string name{};  // unique in the cluster

@@ -46,8 +46,10 @@ void require_all(const JsonNode& place, const char* what, const std::vector<bool
   place.fail(std::string(what) + " " + std::to_string(missing - taken.begin()) + " of a node is nowhere in the list");
 }
 
-NvLinkSpec read_nvlink(const JsonNode& node, std::int32_t nodes, std::int32_t gpus_per_node) {
-  const JsonObject nvlink(node, {"link_bandwidth", "latency", "planes", "mesh", "bridges", "bridge_links"});
+// Nothing where it is optional and not installed.
+std::optional<NvLinkSpec> read_nvlink(const JsonNode& node, std::int32_t nodes, std::int32_t gpus_per_node) {
+  const JsonObject nvlink(node,
+                          {"installed", "link_bandwidth", "latency", "planes", "mesh", "bridges", "bridge_links"});
   NvLinkSpec spec;
   spec.link = {nvlink.required("link_bandwidth").bandwidth(), nvlink.required("latency").duration(), 1};
   if (nvlink.has("planes") + nvlink.has("mesh") + nvlink.has("bridges") != 1)
@@ -71,7 +73,8 @@ NvLinkSpec read_nvlink(const JsonNode& node, std::int32_t nodes, std::int32_t gp
   }
   if (spec.bridges.empty() && nvlink.has("bridge_links"))
     nvlink.required("bridge_links").fail("\"bridge_links\" without \"bridges\"");
-  return spec;
+  const bool installed = nvlink.get("installed", true, [](const JsonNode& n) { return n.boolean(); });
+  return installed ? std::optional(spec) : std::nullopt;
 }
 
 struct Taken {
@@ -95,13 +98,18 @@ bool uses_pcie(const HostBranch& cpu, bool has_c2c) {
 }
 
 HostSpec read_host(const JsonNode& node, std::int32_t gpus_per_node, std::int32_t nics) {
-  const JsonObject host(node, {"pcie", "c2c", "cpu_link", "p2p", "cpus"});
+  const JsonObject host(node, {"pcie", "c2c", "cpu_link", "memory", "p2p", "cpus"});
   HostSpec spec;
   spec.pcie = read_optional_link(host, "pcie");
   spec.c2c = read_optional_link(host, "c2c");
   spec.cpu_link = read_optional_link(host, "cpu_link");
   if (const auto p2p = host.optional("p2p"))
     spec.p2p = p2p->one_of({"direct", "host_staged"}) == 0 ? PeerTransfer::Direct : PeerTransfer::HostStaged;
+  const auto memory = read_optional_link(host, "memory");
+  if (spec.p2p == PeerTransfer::HostStaged) {
+    if (!memory) host.required("p2p").fail("staged in a host without memory", "\"memory\" beside \"p2p\"");
+    spec.memory = memory;
+  }
   const JsonNode cpus = host.required("cpus");
   Taken taken{std::vector<bool>(static_cast<std::size_t>(gpus_per_node)),
               std::vector<bool>(static_cast<std::size_t>(nics))};

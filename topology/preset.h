@@ -4,8 +4,11 @@
 //   "nvlink"  one of  "planes": links of each GPU to NVSwitch 0, 1, ... (all GPUs of the unit to the same switches)
 //                     "mesh": links between each two GPUs of the unit, no switch
 //                     "bridges": groups of GPUs of a node, joined pairwise by "bridge_links" links
+//             and, where it is optional, "installed": whether it is there
 //   "host"    a tree: CPUs, below them GPUs, NICs and PCIe switches, below these again; indices count within a node.
 //             A GPU directly below a CPU hangs on "c2c" where there is one, everything else on "pcie".
+//             With "p2p": "host_staged" each CPU has a "memory", whose bandwidth is that of writing and, at the same
+//             time, of reading: half of what the DRAM moves, as staged bytes are written once and read once.
 //   "nics"    NIC i of every node is on rail i.
 //   "sources" path -> where the value comes from, starting with "datasheet:", "published:", "assumed:" or
 //             "definition:"; a path covers everything below it unless a longer one does.
@@ -54,6 +57,7 @@ struct HostSpec {
   std::optional<LinkSpec> pcie;
   std::optional<LinkSpec> c2c;
   std::optional<LinkSpec> cpu_link;  // between each two CPUs of a node
+  std::optional<LinkSpec> memory;    // of each CPU; only with PeerTransfer::HostStaged
   PeerTransfer p2p = PeerTransfer::Direct;
   std::vector<HostBranch> cpus;
 };

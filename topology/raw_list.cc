@@ -32,7 +32,7 @@ void read_device(const JsonNode& node, Cluster& cluster, Names& names) {
   device.name = object.required("name").string();
   if (device.name.empty()) object.required("name").fail("a device without a name");
   device.kind = static_cast<DeviceKind>(
-      object.required("kind").one_of({"gpu", "nvswitch", "pcie_switch", "cpu", "nic", "switch"}));
+      object.required("kind").one_of({"gpu", "nvswitch", "pcie_switch", "cpu", "nic", "switch", "host_memory"}));
   device.model = object.get("model", std::string(), [](const JsonNode& n) { return n.string(); });
   device.node = index(object, "node", -1);
   device.domain = index(object, "domain", -1);
@@ -67,8 +67,8 @@ void read_link(const JsonNode& node, Graph& graph, const Names& names) {
   link.a = read_end(object.required("a"), names);
   link.b = read_end(object.required("b"), names);
   if (link.a == link.b) node.fail("a link from a device to itself");
-  link.kind =
-      static_cast<LinkKind>(object.required("kind").one_of({"nvlink", "pcie", "cpu_interconnect", "c2c", "network"}));
+  link.kind = static_cast<LinkKind>(
+      object.required("kind").one_of({"nvlink", "pcie", "cpu_interconnect", "c2c", "network", "host_memory"}));
   link.bandwidth = object.required("bandwidth").bandwidth();
   link.latency = object.required("latency").duration();
   link.lanes = index(object, "lanes", 1);

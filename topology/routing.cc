@@ -111,12 +111,22 @@ std::optional<Router::State::Path> Router::State::nvlink_path(DeviceId from, Dev
   return path;
 }
 
+std::optional<LinkId> Router::State::memory_link(DeviceId cpu) const {
+  for (const LinkId id : graph.links_of(cpu))
+    if (graph.link(id).kind == LinkKind::HostMemory) return id;
+  return std::nullopt;
+}
+
 std::optional<Router::State::Path> Router::State::host_path(DeviceId from, DeviceId to) const {
   if (p2p == PeerTransfer::HostStaged) {
     if (const auto cpu = host.nearest_cpu(from)) {
       auto up = host.path(from, *cpu);
       const auto down = host.path(*cpu, to);
       if (up && down) {
+        if (const auto memory = memory_link(*cpu)) {
+          const Port write = graph.port_out_of(*cpu, *memory);
+          append(*up, {write, Port{*memory, !write.reverse}});
+        }
         append(*up, *down);
         return Path{std::move(*up), {}};
       }

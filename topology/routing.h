@@ -4,7 +4,8 @@
 //    sprayed over all NVSwitches that both GPUs attach to, in proportion to the smaller of the two GPUs' bandwidths on
 //    each. Domains whose planes are all alike are collapsed first (collapse.h), so that they need no spraying.
 // 2. Inside a host: PCIe, CPU-to-CPU and C2C links. The shortest path, or with PeerTransfer::HostStaged the shortest
-//    path over the CPU nearest to the sender.
+//    path over the CPU nearest to the sender, and there into its memory and back, where it has a link to one (without,
+//    memory is no limit).
 // 3. Network. From the GPU to its own NIC (the nearest; a GPU with a rail: the nearest on its rail), over the network
 //    to the NIC of the receiver's node on the same rail, to the GPU whose own NIC that is, and, where that is another
 //    GPU, from there over NVLink to the receiver (an NVLink relay); without NVLink, over PCIe from the NIC to it.

@@ -29,6 +29,8 @@ struct Router::State {
   std::optional<Path> host_path(DeviceId from, DeviceId to) const;
   std::optional<Path> network_path(std::int32_t from, std::int32_t to) const;
   std::optional<Path> path(std::int32_t from, std::int32_t to) const;
+  // The link of a CPU to its memory.
+  std::optional<LinkId> memory_link(DeviceId cpu) const;
   // From a NIC of its node to a GPU.
   std::optional<Path> last_leg(DeviceId nic, std::int32_t to) const;
 

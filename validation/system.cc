@@ -19,26 +19,17 @@ struct Row {
   std::int32_t gpus_per_unit;  // of the preset's unit, a node or a rack
 };
 
-// Boards without a preset of their own are a preset's board with other links: A100 on 6 NVSwitches with 2 links to
-// each, Blackwell on 2 with 9 links to each, PCIe cards in the two-socket server of pcie_rtx_pro_6000_8. Two GPUs of
-// the measured PCIe servers exchange data at several times the rate of four: a PCIe switch joins two, not four
+// PCIe cards without a preset of their own stand in the two-socket server of pcie_rtx_pro_6000_8. Two GPUs of the
+// measured L40S and RTX PRO servers exchange data at several times the rate of four: a PCIe switch joins two, not four
 // (assumed).
 constexpr std::array<Row, 14> kSystems{{
-    {"a100_sxm", "a100",
-     R"({"preset": "hgx_h100", "override": {"gpu": "a100", "nvlink": {"planes": [2, 2, 2, 2, 2, 2]},
-         "host": {"pcie": {"bandwidth": "32 GB/s"}}, "nics": {"bandwidth": "200 Gb/s"}}})",
-     8},
+    {"a100_sxm", "a100", R"({"preset": "hgx_a100"})", 8},
     {"h100_sxm", "h100", R"({"preset": "hgx_h100"})", 8},
     {"h200_sxm", "h200", R"({"preset": "hgx_h200"})", 8},
-    {"b200_sxm", "b200",
-     R"({"preset": "hgx_h100", "override": {"gpu": "b200", "nvlink": {"link_bandwidth": "50 GB/s", "planes": [9, 9]}}})",
-     8},
-    {"b300_sxm", "b300",
-     R"({"preset": "hgx_h100", "override": {"gpu": "b300", "nvlink": {"link_bandwidth": "50 GB/s", "planes": [9, 9]},
-         "host": {"pcie": {"bandwidth": "128 GB/s"}}, "nics": {"bandwidth": "800 Gb/s"}}})",
-     8},
+    {"b200_sxm", "b200", R"({"preset": "hgx_b200"})", 8},
+    {"b300_sxm", "b300", R"({"preset": "hgx_b300"})", 8},
     {"gb200", "gb200", R"({"preset": "gb200_nvl72"})", 72},
-    {"gb300", "gb300", R"({"preset": "gb200_nvl72", "override": {"gpu": "gb300"}})", 72},
+    {"gb300", "gb300", R"({"preset": "gb300_nvl72"})", 72},
     {"l40s", "l40s",
      R"({"preset": "pcie_rtx_pro_6000_8", "override": {"gpu": "l40s",
          "host": {"pcie": {"bandwidth": "32 GB/s"}, "cpus": [
@@ -55,7 +46,7 @@ constexpr std::array<Row, 14> kSystems{{
      8},
     {"a30", "a30",
      R"({"preset": "pcie_rtx_pro_6000_8", "override": {"gpu": "a30", "host": {"pcie": {"bandwidth": "32 GB/s"}}}})", 8},
-    {"h100_pcie", "h100_pcie", R"({"preset": "pcie_rtx_pro_6000_8", "override": {"gpu": "h100_pcie"}})", 8},
+    {"h100_pcie", "h100_pcie", R"({"preset": "pcie_h100_8"})", 8},
     {"l4", "l4",
      R"({"preset": "pcie_rtx_pro_6000_8", "override": {"gpu": "l4", "host": {"pcie": {"bandwidth": "32 GB/s"}}}})", 8},
     {"hopper_8gpu_ib400", "h100", R"({"preset": "hgx_h100"})", 8},

@@ -85,7 +85,8 @@ TEST_CASE("compare gives the same output for any number of threads") {
 
 TEST_CASE("what topology show prints as JSON reads back to the same") {
   const std::string path = std::filesystem::temp_directory_path() / "moesim-program-test-topology.json";
-  for (const char* preset : {"gb200_nvl72", "hgx_h100", "hgx_h200", "pcie_rtx_pro_6000_8"}) {
+  for (const char* preset : {"gb200_nvl72", "hgx_h100", "hgx_h200", "hgx_b300", "mi300x_8", "pcie_h100_8",
+                             "pcie_l40s_8", "pcie_rtx_pro_6000_8"}) {
     CAPTURE(preset);
     const Run first = moesim({"topology", "show", preset, "--json"});
     CHECK(first.code == 0);

@@ -59,8 +59,8 @@ TEST_CASE("in a PCIe box a route crosses the CPUs only between their switches") 
 
 TEST_CASE("staging in host memory always passes the sender's CPU") {
   const Router router(read(R"({"preset": "pcie_rtx_pro_6000_8", "override": {"host": {"p2p": "host_staged"}}})"));
-  CHECK(devices(router, 0, 3) == "gpu0 pcie_switch0 cpu0 pcie_switch0 gpu3");
-  CHECK(devices(router, 6, 1) == "gpu6 pcie_switch1 cpu1 cpu0 pcie_switch0 gpu1");
+  CHECK(devices(router, 0, 3) == "gpu0 pcie_switch0 cpu0 memory0 cpu0 pcie_switch0 gpu3");
+  CHECK(devices(router, 6, 1) == "gpu6 pcie_switch1 cpu1 memory1 cpu1 cpu0 pcie_switch0 gpu1");
 }
 
 TEST_CASE("without NVLink the NIC reaches the receiver over PCIe") {

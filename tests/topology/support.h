@@ -22,6 +22,8 @@ Cluster without_link(const Cluster& cluster, const std::string& a, const std::st
 
 inline base::Bandwidth gb(double value) { return base::Bandwidth(value * 1e9); }
 inline base::Duration ns(double value) { return base::Duration(value / 1e9); }
-inline const std::vector<std::string> kPresets{"gb200_nvl72", "hgx_h100", "hgx_h200", "pcie_rtx_pro_6000_8"};
+inline const std::vector<std::string> kPresets{"gb200_nvl72", "gb300_nvl72", "hgx_a100",    "hgx_b200",
+                                               "hgx_b300",    "hgx_h100",    "hgx_h200",    "hgx_h800",
+                                               "mi300x_8",    "pcie_h100_8", "pcie_l40s_8", "pcie_rtx_pro_6000_8"};
 
 }  // namespace moesim::topology

@@ -83,8 +83,11 @@ std::string shown(const Json& value) { return value.is_string() ? value.get<std:
 
 // Whether a value of the preset can matter to traffic of this cluster.
 bool matters(const std::string& path, const UnitSpec& spec, bool scales_out) {
+  if (path == "nvlink.installed") return true;
+  if (path.starts_with("nvlink") && !spec.nvlink) return false;
   const bool all_nvlink = spec.nvlink && spec.nvlink->bridges.empty();
   if (path == "host.pcie.lanes") return false;
+  if (path.starts_with("host.memory")) return !all_nvlink && spec.host && spec.host->memory;
   if (path.starts_with("host.p2p") || path.starts_with("host.cpu_link")) return !all_nvlink;
   if (path.starts_with("host")) return scales_out || !all_nvlink;
   return scales_out || path.starts_with("nvlink");
@@ -144,16 +147,16 @@ Cluster read_preset_form(const JsonNode& node) {
   }
 
   const UnitSpec spec = read_patched(document, node);
-  const std::int64_t units = form.get("nodes", std::int64_t{1}, [](const JsonNode& n) {
-    return n.integer(1, std::numeric_limits<std::int32_t>::max());
-  });
   const std::int64_t unit_gpus = static_cast<std::int64_t>(spec.nodes) * spec.gpus_per_node;
   const std::int64_t unit_nics = spec.nics ? static_cast<std::int64_t>(spec.nodes) * spec.nics->count : 0;
   const JsonNode blamed = form.optional("nodes").value_or(node);
-  if (units * std::max(unit_gpus, unit_nics) > kMaxGpus)
-    blamed.fail("too large: " + std::to_string(units) + " of the preset's unit, a " + spec.unit + " of " +
+  const std::int64_t most = std::max<std::int64_t>(1, kMaxGpus / std::max(unit_gpus, unit_nics));
+  const auto given = form.optional("nodes");
+  if (std::max(unit_gpus, unit_nics) > kMaxGpus || (given && given->is_number() && given->number() > most))
+    blamed.fail("too large: more than " + std::to_string(most) + " of the preset's unit, a " + spec.unit + " of " +
                     std::to_string(unit_gpus) + " GPUs and " + std::to_string(unit_nics) + " NICs",
                 "at most " + std::to_string(kMaxGpus) + " of each in all");
+  const std::int64_t units = given ? given->integer(1, most) : 1;
   if (units > 1 && (!spec.nics || !spec.scale_out))
     blamed.fail("nothing joins the " + spec.unit + "s: this preset has no " + (spec.nics ? "scale_out" : "NICs"), "1");
   if (const auto scale_out = form.optional("scale_out"); scale_out && !spec.nics)

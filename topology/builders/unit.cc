@@ -100,6 +100,12 @@ class UnitBuilder {
       for (const DeviceId other : cpus)
         if (host.cpu_link) link(other, cpu, LinkKind::CpuInterconnect, *host.cpu_link);
       cpus.push_back(cpu);
+      if (host.memory) {
+        const DeviceId memory = graph_.add_device({.name = host_name(node, "memory", static_cast<std::int32_t>(c)),
+                                                   .kind = DeviceKind::HostMemory,
+                                                   .node = first_node_ + node});
+        link(cpu, memory, LinkKind::HostMemory, *host.memory);
+      }
       add_branch(host, host.cpus[c], cpu, node, pcie_switches);
     }
   }
