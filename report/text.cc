@@ -31,7 +31,7 @@ std::string binding_words(const Binding& binding) {
   if (binding.what.empty()) return "nothing";
   if (binding.kind == "latency") return binding.what + " (" + percent(binding.utilisation) + " of the time)";
   if (binding.kind == "launch") return binding.what + " (" + percent(binding.utilisation) + " of the time)";
-  const bool link = binding.kind != "hbm" && binding.kind != "tensor";
+  const bool link = binding.kind != "hbm" && binding.kind != "tensor" && binding.kind != "thread blocks";
   return (link ? binding.kind + " link " : "") + binding.what + " (" + percent(binding.utilisation) + " busy)";
 }
 
@@ -47,17 +47,28 @@ std::string why(const Result& result) {
 
 std::string list(const std::string& title, const std::vector<std::string>& items) {
   if (items.empty()) return "";
-  std::string text = title + "\n";
+  std::string text = wrap(title, 2);
   for (const std::string& item : items) text += wrap("  - " + item, 4);
   return text;
 }
 
-std::string how_sure(const std::vector<std::string>& assumptions) {
+// "+- 12 %", or "no error bar".
+std::string interval(double error) { return error > 0 ? "+- " + percent(error) : "no error bar"; }
+
+std::string how_sure(const std::vector<Result>& results, const std::vector<std::string>& assumptions) {
   if (assumptions.empty()) return "";
-  return list(
-      "How sure: nothing here is measured, so there is no error bar; real kernels are slower than these times. "
-      "Assumed:",
-      assumptions);
+  std::string text;
+  const auto known =
+      std::count_if(results.begin(), results.end(), [](const Result& result) { return result.error > 0; });
+  if (known > 0) {
+    text =
+        "80 % intervals come from what the kernels' models missed on measurements that they were not fitted to, the "
+        "parts of a layer taken as independent";
+    if (known == 1 && results.size() == 1) text = interval(results.front().error) + " (80 % interval). " + text;
+  } else {
+    text = "no error bar: a part of the time is not calibrated, and real kernels are slower than that";
+  }
+  return list("How sure: " + text + ". Assumed:", assumptions);
 }
 
 std::string phase_time(const Result& result, const std::string& name) {
@@ -114,8 +125,8 @@ std::vector<std::string> merged(const Comparison& comparison, std::vector<std::s
 std::string text(const Result& result) {
   std::string out = result.name + ": " + result.scope + ", on " + result.cluster + " (" + std::to_string(result.gpus) +
                     " GPU" + (result.gpus == 1 ? "" : "s") + ")\n";
-  out += "  takes " + base::to_string(result.total) + ": " + rate(result.tokens_per_s_per_gpu) +
-         " tokens/s/GPU of this layer\n\n";
+  out += "  takes " + base::to_string(result.total) + (result.error > 0 ? " " + interval(result.error) : "") + ": " +
+         rate(result.tokens_per_s_per_gpu) + " tokens/s/GPU of this layer\n\n";
   out += wrap("Why: " + why(result) + ".", 5) + "\n";
 
   Table phases(
@@ -142,7 +153,7 @@ std::string text(const Result& result) {
     }
     out += "\n" + links.text();
   }
-  out += "\n" + how_sure(result.assumptions);
+  out += "\n" + how_sure({result}, result.assumptions);
   out += list("Not in it:", result.not_modelled);
   out += list("Warnings:", result.warnings);
   out += "Run by " + engine_line(result) + "; routing: " + result.provenance.routing + "\n";
@@ -160,6 +171,8 @@ std::string text(const Comparison& comparison) {
   add_row(table, comparison, "tokens/s/GPU of the layer", [](const Result& r) { return rate(r.tokens_per_s_per_gpu); });
   add_row(table, comparison, "GPUs (= EP degree)", [](const Result& r) { return std::to_string(r.gpus); });
   add_row(table, comparison, "time of the layer", [](const Result& r) { return base::to_string(r.total); });
+  add_row(table, comparison, "  80 % interval",
+          [](const Result& r) { return r.error > 0 ? "+- " + percent(r.error) : std::string("-"); });
   for (const Phase& phase : base.phases)
     add_row(table, comparison, "  " + phase.name, [&](const Result& r) { return phase_time(r, phase.name); });
   for (const char* name : {"dispatch", "combine"}) {
@@ -177,7 +190,7 @@ std::string text(const Comparison& comparison) {
   add_row(table, comparison, "its utilisation", [](const Result& r) { return percent(r.binding.utilisation); });
   out += table.text() + "\nWhy:\n";
   for (const Result& result : comparison.results) out += wrap("  " + result.name + ": " + why(result) + ".", 4);
-  out += "\n" + how_sure(merged(comparison, &Result::assumptions));
+  out += "\n" + how_sure(comparison.results, merged(comparison, &Result::assumptions));
   out += list("Not in it:", merged(comparison, &Result::not_modelled));
   std::vector<std::string> warnings = comparison.warnings;
   for (std::string& warning : merged(comparison, &Result::warnings)) warnings.push_back(std::move(warning));

@@ -18,6 +18,7 @@ base::Json to_json(const Phase& phase) {
           {"sent_bytes", phase.sent.value()},
           {"per_gpu_bytes_per_s", phase.per_gpu.value()},
           {"imbalance", phase.imbalance},
+          {"interval_80", phase.error},
           {"binding", to_json(phase.binding)}};
 }
 
@@ -62,6 +63,7 @@ base::Json to_json(const Result& result) {
           {"gpus", result.gpus},
           {"tokens_per_gpu", result.tokens_per_gpu},
           {"total_s", result.total.value()},
+          {"interval_80", result.error},
           {"lower_bound_s", result.lower_bound.value()},
           {"tokens_per_s_per_gpu", result.tokens_per_s_per_gpu},
           {"binding", to_json(result.binding)},

@@ -36,6 +36,7 @@ struct Phase {
   base::Bytes sent;         // by all GPUs together, self-traffic excluded; 0 for compute
   base::Bandwidth per_gpu;  // busiest GPU's bytes (sent or received) over the time from first start to last end
   double imbalance = 1;     // busiest over mean GPU: bytes received, or selections computed
+  double error = 0;         // half-width of the 80 % interval of its times, as a fraction; 0: none known
   Binding binding;
 };
 
@@ -65,6 +66,7 @@ struct Result {
   std::int32_t gpus = 0;
   std::int64_t tokens_per_gpu = 0;
   base::Duration total;
+  double error = 0;                 // half-width of the 80 % interval of total, as a fraction; 0: none known
   base::Duration lower_bound;       // no schedule can be faster on these links and GPUs
   double tokens_per_s_per_gpu = 0;  // of this scope
   std::vector<Phase> phases;

@@ -66,10 +66,21 @@ void read_step(const JsonNode& node, Scenario& scenario) {
 }
 
 void read_communication(const JsonNode& node, Scenario& scenario) {
-  const JsonObject communication(node, {"kernel", "dispatch", "combine"});
+  const JsonObject communication(node, {"kernel", "dispatch", "combine", "sms"});
   const JsonNode kernel = communication.required("kernel");
   scenario.kernel = kernel.string();
-  at(kernel, [&] { return lowering::make_communication_kernel(scenario.kernel); });
+  scenario.kernel_options.sms = communication.get("sms", 0.0, [&](const JsonNode& n) {
+    return static_cast<double>(n.integer(2, static_cast<std::int64_t>(scenario.profile.sms.value)));
+  });
+  if (scenario.kernel == "auto") {
+    const auto choice = lowering::choose_communication_kernel(scenario.cluster, scenario.profile, scenario.phase);
+    scenario.kernel = choice.name;
+    scenario.kernel_choice = choice.reason;
+  }
+  at(kernel, [&] {
+    lowering::make_communication_kernel(scenario.kernel)->check(scenario.cluster, scenario.profile);
+    return 0;
+  });
   const auto bytes = [&](const char* key, const char* otherwise) {
     if (const auto given = communication.optional(key)) return workloads::read_bytes_per_token(*given, scenario.model);
     const auto document = base::parse_json(otherwise, "default");
@@ -77,6 +88,16 @@ void read_communication(const JsonNode& node, Scenario& scenario) {
   };
   scenario.dispatch_bytes = bytes("dispatch", "\"fp8\"");
   scenario.combine_bytes = bytes("combine", "\"bf16\"");
+}
+
+void read_experts(const JsonObject& root, Scenario& scenario) {
+  const auto node = root.optional("experts");
+  std::string name = "auto";
+  if (node) name = JsonObject(*node, {"kernel"}).required("kernel").string();
+  const auto choose = [&] {
+    return lowering::choose_expert_kernel(name, scenario.model, scenario.profile, scenario.kernel);
+  };
+  scenario.expert_kernel = node ? at(node->member("kernel"), choose) : choose();
 }
 
 void read_engine(const JsonObject& root, Scenario& scenario) {
@@ -126,7 +147,7 @@ Scenario read_scenario(const base::JsonDocument& document) {
     return read_scenario(inner);
   }
   const JsonObject root(node, {"schema", "name", "cluster", "model", "routing", "placement", "profile", "step",
-                               "communication", "engine"});
+                               "communication", "experts", "engine"});
   root.required("schema").one_of({"moesim.scenario/1"});
   Scenario scenario;
   scenario.name = root.get("name", std::filesystem::path(document.file).stem().string(),
@@ -140,6 +161,7 @@ Scenario read_scenario(const base::JsonDocument& document) {
     at(root.required("model"), [&] { return lowering::tensor_rate(scenario.profile, scenario.model.weights); });
   read_step(root.required("step"), scenario);
   read_communication(root.required("communication"), scenario);
+  read_experts(root, scenario);
   read_engine(root, scenario);
 
   const auto ranks = static_cast<std::int32_t>(scenario.cluster.gpus.size());
@@ -155,6 +177,11 @@ Scenario read_scenario(const base::JsonDocument& document) {
   scenario.routing_source = trace.source;
   scenario.traffic =
       workloads::layer_traffic(trace.layer(0), scenario.placement, static_cast<std::int32_t>(scenario.tokens_per_gpu));
+  if (scenario.kernel != "ideal") {
+    scenario.moe_tokens = lowering::moe_tokens(
+        trace.layer(0), scenario.placement, scenario.traffic, static_cast<std::int32_t>(scenario.tokens_per_gpu),
+        lowering::nvlink_domains(scenario.cluster), lowering::make_communication_kernel(scenario.kernel)->needs());
+  }
   warn_of_inputs_without_effect(root, scenario);
 
   base::Json text = *document.root;
@@ -177,16 +204,21 @@ Scenario load_scenario(const std::string& path, const std::vector<std::string>& 
 }
 
 results::Result run(const Scenario& scenario) {
-  const auto kernel = lowering::make_communication_kernel(scenario.kernel);
+  const auto kernel = lowering::make_communication_kernel(scenario.kernel, scenario.kernel_options);
   const auto engine = engine::make_engine(scenario.engine, {scenario.tolerance, false});
-  const step::MoeLayer layer{&scenario.cluster,       &scenario.model,       &scenario.profile,
-                             &scenario.traffic,       kernel.get(),          scenario.tokens_per_gpu,
-                             scenario.dispatch_bytes, scenario.combine_bytes};
+  const step::MoeLayer layer{&scenario.cluster,       &scenario.model,        &scenario.profile,
+                             &scenario.traffic,       kernel.get(),           scenario.tokens_per_gpu,
+                             scenario.dispatch_bytes, scenario.combine_bytes, &scenario.placement,
+                             &scenario.moe_tokens,    scenario.expert_kernel, scenario.phase};
   results::Result result = step::simulate_moe_layer(layer, *engine, scenario.tolerance);
   result.name = scenario.name;
   result.scope = "one MoE layer of " + scenario.model.name + " (layer " + std::to_string(scenario.layer) + "), " +
                  scenario.phase + ", " + std::to_string(scenario.tokens_per_gpu) + " tokens per GPU";
   result.not_modelled = {"one layer only: attention, gate and the other layers are not in it", "memory not checked"};
+  if (!scenario.kernel_choice.empty()) {
+    result.assumptions.insert(result.assumptions.begin(), "communication kernel chosen: \"" + scenario.kernel + "\" (" +
+                                                              scenario.kernel_choice + ")");
+  }
   result.warnings = scenario.warnings;
   result.provenance.version = base::version();
   result.provenance.scenario_hash = scenario.hash;

@@ -9,7 +9,9 @@
 //   profile        calibration/profile/profile.h; default: that of the cluster's GPU
 //   step           {"scope": "moe_layer", "layer": 30, "phase": "decode" | "prefill", "tokens_per_gpu": 128}
 //                  layer counts decoder layers from 0, dense ones included
-//   communication  {"kernel": "ideal", "dispatch": "fp8", "combine": "bf16"}; bytes per token: workloads/model.h
+//   communication  {"kernel": "auto", "dispatch": "fp8", "combine": "bf16", "sms": 20}; bytes per token:
+//                  workloads/model.h; kernels: sim/lowering/communication.h; sms: budget of the kernels that have one
+//   experts        {"kernel": "auto" | "roofline" | "grouped_gemm" | "wide_ep"}; sim/lowering/expert_layer.h
 //   engine         {"name": "fluid" | "simgrid" | "bound", "tolerance": 0}
 #pragma once
 
@@ -18,6 +20,8 @@
 
 #include "calibration/profile/profile.h"
 #include "results/result.h"
+#include "sim/lowering/communication.h"
+#include "sim/lowering/expert_layer.h"
 #include "topology/cluster.h"
 #include "workloads/model.h"
 #include "workloads/placement.h"
@@ -36,7 +40,11 @@ struct Scenario {
   std::int32_t layer = 0;
   std::string phase;
   std::int64_t tokens_per_gpu = 0;
-  std::string kernel;
+  std::string kernel;         // as run: never "auto"
+  std::string kernel_choice;  // why, where it was "auto"
+  lowering::KernelOptions kernel_options;
+  lowering::MoeTokens moe_tokens;
+  lowering::ExpertKernel expert_kernel = lowering::ExpertKernel::Roofline;
   base::Bytes dispatch_bytes;
   base::Bytes combine_bytes;
   std::string engine;

@@ -34,11 +34,12 @@ Samples read(const Table& table, const System& /*system*/) {
         exchange.experts = shape.experts;
         exchange.message = combine ? lowering::deepep_combine_bytes(exchange.hidden)
                                    : lowering::deepep_normal_dispatch_bytes(exchange.hidden);
-        return Estimate{simulate(on, shape.ranks,
-                                 [&](lowering::Network& network) {
-                                   return lowering::deepep_normal(network, exchange, sms, on.profile(), parameters);
-                                 }),
-                        0, 0};
+        return Estimate{
+            simulate(on, shape.ranks,
+                     [&](lowering::Network& network) {
+                       return lowering::deepep_normal(network, exchange, sms, on.profile(), parameters).events;
+                     }),
+            0, 0};
       };
       result.samples.push_back(std::move(sample));
     }

@@ -57,7 +57,7 @@ Samples read(const Table& table, const System& /*system*/) {
       exchange.message = message;
       return Estimate{simulate(on, ranks,
                                [&](lowering::Network& network) {
-                                 return lowering::nvlink_alltoall(network, kernel, exchange, fields, parameters);
+                                 return lowering::nvlink_alltoall(network, kernel, exchange, fields, parameters).events;
                                }),
                       0, 0};
     };

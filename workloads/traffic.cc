@@ -121,4 +121,34 @@ SlotLoad for_each_traffic_row(const LayerRouting& routing, const Placement& plac
   return std::move(walk.load);
 }
 
+std::vector<std::int32_t> selection_matrix(const LayerRouting& routing, const Placement& placement,
+                                           std::int32_t tokens_per_rank) {
+  const auto ranks = static_cast<std::size_t>(placement.ranks);
+  Walk walk(routing, placement, tokens_per_rank);
+  std::vector<std::int32_t> matrix(ranks * ranks, 0);
+  for (std::int32_t source = 0; source < placement.ranks; ++source) {
+    std::int32_t* row = matrix.data() + static_cast<std::size_t>(source) * ranks;
+    walk.source(source, [row](std::int32_t /*token*/, std::int32_t rank) { ++row[rank]; });
+  }
+  return matrix;
+}
+
+std::vector<std::int32_t> group_matrix(const LayerRouting& routing, const Placement& placement,
+                                       std::int32_t tokens_per_rank, std::int32_t ranks_per_group) {
+  MOESIM_CHECK(ranks_per_group > 0 && placement.ranks % ranks_per_group == 0, "whole groups of ranks");
+  const auto groups = static_cast<std::size_t>(placement.ranks / ranks_per_group);
+  Walk walk(routing, placement, tokens_per_rank);
+  std::vector<std::int32_t> matrix(static_cast<std::size_t>(placement.ranks) * groups, 0), last_token(groups, -1);
+  for (std::int32_t source = 0; source < placement.ranks; ++source) {
+    std::int32_t* row = matrix.data() + static_cast<std::size_t>(source) * groups;
+    walk.source(source, [&](std::int32_t token, std::int32_t rank) {
+      const std::int32_t group = rank / ranks_per_group;
+      std::int32_t& last = last_token[static_cast<std::size_t>(group)];
+      row[group] += last != token ? 1 : 0;
+      last = token;
+    });
+  }
+  return matrix;
+}
+
 }  // namespace moesim::workloads

@@ -46,4 +46,13 @@ struct TrafficCell {
 SlotLoad for_each_traffic_row(const LayerRouting& routing, const Placement& placement, std::int32_t tokens_per_rank,
                               const std::function<void(std::int32_t source, std::span<const TrafficCell> cells)>& row);
 
+// [ranks][ranks], source-major: selections (choices of a token) instead of distinct tokens, the diagonal included.
+std::vector<std::int32_t> selection_matrix(const LayerRouting& routing, const Placement& placement,
+                                           std::int32_t tokens_per_rank);
+
+// [ranks][groups], source-major: the tokens of a rank that go to at least one rank of a group of `ranks_per_group`
+// contiguous ranks (a node), the own group included. The ranks are whole groups.
+std::vector<std::int32_t> group_matrix(const LayerRouting& routing, const Placement& placement,
+                                       std::int32_t tokens_per_rank, std::int32_t ranks_per_group);
+
 }  // namespace moesim::workloads

@@ -4,19 +4,26 @@
 #include <array>
 
 #include "base/json.h"
-#include "sim/lowering/ideal.h"
 
 namespace moesim::lowering {
 namespace {
 
 struct Entry {
   std::string_view name;
-  std::unique_ptr<CommunicationKernel> (*make)();
+  std::unique_ptr<CommunicationKernel> (*make)(const KernelOptions& options);
 };
 
 constexpr std::array kKernels{
     Entry{"ideal", make_ideal},
+    Entry{"deepep_low_latency", make_deepep_low_latency},
+    Entry{"deepep_normal", make_deepep_normal},
+    Entry{"nvlink_one_sided", make_nvlink_one_sided},
+    Entry{"nvlink_two_sided", make_nvlink_two_sided},
+    Entry{"nccl_alltoall", make_nccl_alltoall},
+    Entry{"allgather_reducescatter", make_allgather_reducescatter},
 };
+
+constexpr std::int32_t kRackDomain = 9;  // GPUs from which an NVLink domain spans hosts: no board has more than 8
 
 }  // namespace
 
@@ -26,13 +33,59 @@ std::vector<std::string> communication_kernels() {
   return names;
 }
 
-std::unique_ptr<CommunicationKernel> make_communication_kernel(std::string_view name) {
+std::unique_ptr<CommunicationKernel> make_communication_kernel(std::string_view name, const KernelOptions& options) {
   const auto found = std::find_if(kKernels.begin(), kKernels.end(), [&](const Entry& e) { return e.name == name; });
-  if (found == kKernels.end())
+  if (found == kKernels.end()) {
     throw base::InputError(
         "", "",
-        "unknown communication kernel \"" + std::string(name) + "\"" + base::suggestion(name, communication_kernels()));
-  return found->make();
+        "unknown communication kernel \"" + std::string(name) + "\"" + base::suggestion(name, communication_kernels()),
+        "\"auto\" or one of those");
+  }
+  return found->make(options);
+}
+
+KernelChoice choose_communication_kernel(const topology::Cluster& cluster, const profile::Profile& profile,
+                                         std::string_view phase) {
+  if (profile.ideal) return {"ideal", "the profile is ideal"};
+  const std::int32_t domains = nvlink_domains(cluster);
+  const auto gpus = static_cast<std::int32_t>(cluster.gpus.size());
+  if (domains == 0 || domains == gpus) return {"allgather_reducescatter", "no NVLink: vLLM's default path"};
+  if (domains == 1 && gpus >= kRackDomain) return {"nvlink_one_sided", "one NVLink domain: TensorRT-LLM's kernel"};
+  if (phase == "decode") return {"deepep_low_latency", "decode on NVLink nodes, as SGLang and vLLM run it"};
+  return {"deepep_normal", "prefill on NVLink nodes, as SGLang and vLLM run it"};
+}
+
+std::int32_t nvlink_domains(const topology::Cluster& cluster) {
+  std::vector<std::int32_t> sizes;
+  std::int32_t last = -2;
+  for (const topology::DeviceId gpu : cluster.gpus) {
+    const std::int32_t domain = cluster.graph.device(gpu).domain;
+    if (sizes.empty() || domain != last || domain < 0) sizes.push_back(0);
+    ++sizes.back();
+    last = domain;
+  }
+  const bool equal = std::all_of(sizes.begin(), sizes.end(), [&](std::int32_t size) { return size == sizes.front(); });
+  return equal ? static_cast<std::int32_t>(sizes.size()) : 0;
+}
+
+MoeTokens moe_tokens(const workloads::LayerRouting& routing, const workloads::Placement& placement,
+                     const workloads::Traffic& traffic, std::int32_t tokens_per_rank, std::int32_t nodes,
+                     const TokenNeeds& needs) {
+  MoeTokens tokens;
+  tokens.ranks = traffic.ranks;
+  tokens.nodes = std::max(nodes, 1);
+  tokens.experts_per_rank = static_cast<double>(placement.num_slots()) / traffic.ranks;
+  tokens.tokens.assign(static_cast<std::size_t>(traffic.ranks), tokens_per_rank);
+  tokens.copies.assign(traffic.tokens.begin(), traffic.tokens.end());
+  if (needs.selections) {
+    const auto matrix = workloads::selection_matrix(routing, placement, tokens_per_rank);
+    tokens.selections.assign(matrix.begin(), matrix.end());
+  }
+  if (needs.nodes) {
+    const auto matrix = workloads::group_matrix(routing, placement, tokens_per_rank, tokens.ranks_per_node());
+    tokens.node_copies.assign(matrix.begin(), matrix.end());
+  }
+  return tokens;
 }
 
 }  // namespace moesim::lowering

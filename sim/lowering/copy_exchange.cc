@@ -27,7 +27,7 @@ Loops add_loops(engine::TaskGraph& graph, const std::string& what, const std::ve
     MOESIM_CHECK(seconds[rank] >= 0 && std::isfinite(seconds[rank]), "time of a copy loop");
     if (seconds[rank] == 0 || bytes[rank] == 0) continue;
     loops.resource[rank] =
-        graph.add_resource({what + " of rank " + std::to_string(rank), engine::ResourceKind::SmCopy, 1, {}});
+        graph.add_resource({what + " rank " + std::to_string(rank), engine::ResourceKind::SmCopy, 1, {}});
     loops.per_byte[rank] = seconds[rank] / bytes[rank];
   }
   return loops;
@@ -35,11 +35,11 @@ Loops add_loops(engine::TaskGraph& graph, const std::string& what, const std::ve
 
 }  // namespace
 
-engine::ExchangeEvents add_copy_exchange(Network& network, const CopyExchange& copy,
-                                         std::span<const engine::EventId> after) {
+LoweredExchange add_copy_exchange(Network& network, const CopyExchange& copy, std::span<const engine::EventId> after) {
   engine::TaskGraph& graph = network.graph();
   const auto n = static_cast<std::size_t>(copy.ranks);
   MOESIM_CHECK(copy.bytes.size() == n * n && copy.start.size() == n, "shape of a copy exchange");
+  LoweredExchange lowered;
   std::vector<engine::EventId> started;
   for (std::size_t rank = 0; rank < n; ++rank) {
     engine::Compute launch{copy.name + ": start",
@@ -47,7 +47,9 @@ engine::ExchangeEvents add_copy_exchange(Network& network, const CopyExchange& c
                            base::Duration(copy.start[rank]),
                            base::Duration(0),
                            {}};
-    started.push_back(graph.add_compute(std::move(launch), after.empty() ? after : after.subspan(rank, 1)).done);
+    const auto events = graph.add_compute(std::move(launch), after.empty() ? after : after.subspan(rank, 1));
+    lowered.start.push_back(events.start);
+    started.push_back(events.done);
   }
   std::vector<double> sent(n, 0), received(n, 0);
   for (std::size_t from = 0; from < n; ++from) {
@@ -58,12 +60,13 @@ engine::ExchangeEvents add_copy_exchange(Network& network, const CopyExchange& c
       received[to] += bytes;
     }
   }
-  const Loops senders = add_loops(graph, copy.name + ": send loop", copy.send_loop, sent);
-  const Loops receivers = add_loops(graph, copy.name + ": receive loop", copy.receive_loop, received);
+  const Loops senders = add_loops(graph, copy.name + ": thread blocks that send,", copy.send_loop, sent);
+  const Loops receivers = add_loops(graph, copy.name + ": thread blocks that receive,", copy.receive_loop, received);
 
   engine::Exchange exchange;
   exchange.name = copy.name;
   exchange.ranks = copy.ranks;
+  exchange.holds = copy.holds;
   std::vector<Use> uses;
   for (std::size_t from = 0; from < n; ++from) {
     for (std::size_t to = 0; to < n; ++to) {
@@ -79,7 +82,8 @@ engine::ExchangeEvents add_copy_exchange(Network& network, const CopyExchange& c
       exchange.flows.push_back({graph.add_path(uses, base::Duration(latency)), source, receiver, bytes});
     }
   }
-  return graph.add_exchange(std::move(exchange), started);
+  lowered.events = graph.add_exchange(std::move(exchange), started);
+  return lowered;
 }
 
 }  // namespace moesim::lowering

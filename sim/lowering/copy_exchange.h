@@ -29,11 +29,16 @@ struct CopyExchange {
   std::vector<double> receive_loop;  // [ranks] s; empty: never binds
   std::vector<double> tail;          // [ranks] s; empty: 0
   LinkShares shares;
+  std::vector<engine::SmHold> holds;  // SMs that the kernel takes while it runs
+};
+
+struct LoweredExchange {
+  engine::ExchangeEvents events;       // done[rank]: the rank has what it receives
+  std::vector<engine::EventId> start;  // [ranks] when the rank's kernel starts
 };
 
 // start[rank] waits for after[rank] (all at time 0 if empty). done[rank] of the result is when the rank has all that it
 // receives and its tail is over. A rank that neither sends nor receives is done after its start.
-engine::ExchangeEvents add_copy_exchange(Network& network, const CopyExchange& copy,
-                                         std::span<const engine::EventId> after);
+LoweredExchange add_copy_exchange(Network& network, const CopyExchange& copy, std::span<const engine::EventId> after);
 
 }  // namespace moesim::lowering

@@ -9,7 +9,6 @@ namespace moesim::lowering {
 namespace {
 
 using engine::EventId;
-using engine::ExchangeEvents;
 using profile::KernelParameters;
 
 // DeepEP's configuration: tokens per chunk of a channel, and slots of its ring buffers per channel and peer.
@@ -43,8 +42,8 @@ base::Bytes deepep_ll_dispatch_bytes(double hidden) { return base::Bytes(hidden 
 base::Bytes deepep_normal_dispatch_bytes(double hidden) { return base::Bytes(hidden * (1 + 4.0 / 128)); }
 base::Bytes deepep_combine_bytes(double hidden) { return base::Bytes(2 * hidden); }
 
-ExchangeEvents deepep_low_latency(Network& network, const MoeExchange& exchange, const profile::Profile& profile,
-                                  const KernelParameters& parameters, std::span<const EventId> after) {
+LoweredExchange deepep_low_latency(Network& network, const MoeExchange& exchange, const profile::Profile& profile,
+                                   const KernelParameters& parameters, std::span<const EventId> after) {
   const MoeTokens& tokens = *exchange.tokens;
   const auto n = static_cast<std::size_t>(tokens.ranks);
   const double sms = profile.sms.value;
@@ -79,9 +78,9 @@ ExchangeEvents deepep_low_latency(Network& network, const MoeExchange& exchange,
   return add_copy_exchange(network, copy, after);
 }
 
-ExchangeEvents deepep_normal(Network& network, const MoeExchange& exchange, double sms,
-                             const profile::Profile& /*profile*/, const KernelParameters& parameters,
-                             std::span<const EventId> after) {
+LoweredExchange deepep_normal(Network& network, const MoeExchange& exchange, double sms,
+                              const profile::Profile& /*profile*/, const KernelParameters& parameters,
+                              std::span<const EventId> after, std::span<const GpuResources> gpus) {
   MOESIM_CHECK(sms >= kSmsPerChannel, "SMs of a normal DeepEP kernel");
   const MoeTokens& tokens = *exchange.tokens;
   const auto n = static_cast<std::size_t>(tokens.ranks);
@@ -145,6 +144,7 @@ ExchangeEvents deepep_normal(Network& network, const MoeExchange& exchange, doub
     copy.tail[rank] = std::min(copies, first) * per_copy +
                       std::min(copies, kRingSlots * channels * per_node) * message / rate(parameters, "cold");
   }
+  for (const GpuResources& gpu : gpus) copy.holds.push_back({gpu.rank, gpu.sms, sms, true});
   return add_copy_exchange(network, copy, after);
 }
 

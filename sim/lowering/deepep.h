@@ -31,6 +31,7 @@
 #include "calibration/profile/kernel_parameters.h"
 #include "calibration/profile/profile.h"
 #include "sim/lowering/copy_exchange.h"
+#include "sim/lowering/expert_compute.h"
 #include "sim/lowering/moe_tokens.h"
 
 namespace moesim::lowering {
@@ -57,12 +58,12 @@ base::Bytes deepep_combine_bytes(double hidden);
 
 // `parameters` are those of the kernels named above. start[rank] waits for after[rank] (all at time 0 if empty);
 // done[rank] is when the rank has all its tokens. No tokens cost the start.
-engine::ExchangeEvents deepep_low_latency(Network& network, const MoeExchange& exchange,
-                                          const profile::Profile& profile, const profile::KernelParameters& parameters,
-                                          std::span<const engine::EventId> after = {});
-// `sms`: the budget of the kernel, >= 2.
-engine::ExchangeEvents deepep_normal(Network& network, const MoeExchange& exchange, double sms,
-                                     const profile::Profile& profile, const profile::KernelParameters& parameters,
-                                     std::span<const engine::EventId> after = {});
+LoweredExchange deepep_low_latency(Network& network, const MoeExchange& exchange, const profile::Profile& profile,
+                                   const profile::KernelParameters& parameters,
+                                   std::span<const engine::EventId> after = {});
+// `sms`: the budget of the kernel, >= 2; taken from the SMs of `gpus` (by rank; empty: nobody else needs them).
+LoweredExchange deepep_normal(Network& network, const MoeExchange& exchange, double sms,
+                              const profile::Profile& profile, const profile::KernelParameters& parameters,
+                              std::span<const engine::EventId> after = {}, std::span<const GpuResources> gpus = {});
 
 }  // namespace moesim::lowering

@@ -69,9 +69,8 @@ base::Bytes nvlink_alltoall_bytes(double hidden, std::string_view dtype) {
 
 base::Bytes nvlink_low_precision_bytes(double hidden) { return base::Bytes(hidden + hidden / 8); }
 
-engine::ExchangeEvents nvlink_alltoall(Network& network, NvlinkKernel kernel, const MoeExchange& exchange,
-                                       double fields, const profile::KernelParameters& parameters,
-                                       std::span<const engine::EventId> after) {
+LoweredExchange nvlink_alltoall(Network& network, NvlinkKernel kernel, const MoeExchange& exchange, double fields,
+                                const profile::KernelParameters& parameters, std::span<const engine::EventId> after) {
   const MoeTokens& tokens = *exchange.tokens;
   const auto n = static_cast<std::size_t>(tokens.ranks);
   const double message = exchange.message.value();

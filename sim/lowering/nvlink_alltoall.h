@@ -33,8 +33,8 @@ base::Bytes nvlink_low_precision_bytes(double hidden);
 
 // `fields`: tensors per token, 2 where block scales travel beside the values, else 1.
 // start[rank] waits for after[rank] (all at time 0 if empty). No tokens cost the start.
-engine::ExchangeEvents nvlink_alltoall(Network& network, NvlinkKernel kernel, const MoeExchange& exchange,
-                                       double fields, const profile::KernelParameters& parameters,
-                                       std::span<const engine::EventId> after = {});
+LoweredExchange nvlink_alltoall(Network& network, NvlinkKernel kernel, const MoeExchange& exchange, double fields,
+                                const profile::KernelParameters& parameters,
+                                std::span<const engine::EventId> after = {});
 
 }  // namespace moesim::lowering

@@ -42,10 +42,12 @@ class Explainer {
       : layer_(layer),
         tasks_(tasks),
         timeline_(timeline),
-        dispatch_use_(utilisation(tasks.graph, timeline, tasks.dispatch)),
-        combine_use_(utilisation(tasks.graph, timeline, tasks.combine)),
         names_(gpu_names(*layer.cluster)),
         kind_(tasks.graph.resources().size()) {
+    for (const engine::ExchangeEvents& events : tasks.graph.exchange_events())
+      use_.push_back(utilisation(tasks.graph, timeline, events));
+    for (std::size_t r = 0; r < kind_.size(); ++r)
+      if (tasks.graph.resources()[r].kind == engine::ResourceKind::SmCopy) kind_[r] = "thread blocks";
     for (const auto& port : tasks.ports)
       kind_[port.resource.index()] = std::string(topology::to_string(topology.link(port.port.link).kind));
   }
@@ -54,13 +56,14 @@ class Explainer {
     return step.kind == engine::PathStep::Kind::Compute ? compute_step(step) : transfer_step(step);
   }
 
-  results::Phase exchange_phase(const std::string& name, const engine::ExchangeEvents& events, Bytes per_token,
+  results::Phase exchange_phase(const std::string& name, const lowering::LoweredExchange& lowered, Bytes per_token,
                                 bool reversed) const {
+    const engine::ExchangeEvents& events = lowered.events;
     const std::int32_t ranks = layer_.traffic->ranks;
     std::vector<double> times, sent(static_cast<std::size_t>(ranks)), received(static_cast<std::size_t>(ranks));
     double first = INFINITY, last = 0;
     for (std::int32_t rank = 0; rank < ranks; ++rank) {
-      const double start = at(events.start(rank)), done = at(events.done(rank));
+      const double start = at(lowered.start[static_cast<std::size_t>(rank)]), done = at(events.done(rank));
       times.push_back(done - start);
       first = std::min(first, start);
       last = std::max(last, done);
@@ -116,21 +119,26 @@ class Explainer {
 
   results::CriticalStep compute_step(const engine::PathStep& step) const {
     const engine::Compute& compute = tasks_.graph.computes()[step.task];
-    const bool shared = compute.name.starts_with("shared");
-    results::CriticalStep result{compute.name, shared ? "shared expert" : "experts", step.start, step.end, {}};
-    const Duration took = step.end - step.start;
     const std::string& gpu = names_[static_cast<std::size_t>(compute.rank)];
+    const std::string phase = phase_of(compute.name);
+    results::CriticalStep result{compute.name, phase, step.start, step.end, {}};
+    const Duration took = step.end - step.start;
+    if (phase == "dispatch" || phase == "combine") {
+      result.what = "start-up of " + phase + " on " + gpu;
+      if (took > Duration(0)) result.binding = {result.what, "launch", 1};
+      return result;
+    }
     if (took <= Duration(0)) return result;
     if (compute.launch > took * 0.5) {
       result.binding = {"kernel launch on " + gpu, "launch", compute.launch / took};
       return result;
     }
-    // At full speed the roofline's binding resource is used at its capacity.
+    // Memory binds where its bytes alone need most of the time.
     const engine::Use& hbm = compute.uses.back();
     const double hbm_share = hbm.per_unit / tasks_.graph.resources()[hbm.resource.index()].capacity;
     const double busy = compute.alone / took;
-    result.binding = hbm_share > 1 - 1e-9 ? Binding{"HBM of " + gpu, "hbm", busy}
-                                          : Binding{"tensor cores of " + gpu, "tensor", busy};
+    result.binding = hbm_share > 0.5 ? Binding{"HBM of " + gpu, "hbm", busy * hbm_share}
+                                     : Binding{"tensor cores of " + gpu, "tensor", busy};
     return result;
   }
 
@@ -139,13 +147,13 @@ class Explainer {
     const engine::Flow& flow = exchange.flows[step.flow];
     const std::string route =
         names_[static_cast<std::size_t>(flow.source)] + " -> " + names_[static_cast<std::size_t>(flow.receiver)];
-    results::CriticalStep result{exchange.name + " " + route, exchange.name, step.start, step.end, {}};
+    results::CriticalStep result{exchange.name + " " + route, phase_of(exchange.name), step.start, step.end, {}};
     const Duration latency = step.delivered ? tasks_.graph.path_latency(flow.path) : Duration(0);
     if (latency > (step.end - step.start) * 0.5) {
       result.binding = {"latency of " + route, "latency", latency / (step.end - step.start)};
       return result;
     }
-    const std::vector<double>& use = step.task == tasks_.dispatch.exchange.index() ? dispatch_use_ : combine_use_;
+    const std::vector<double>& use = use_[step.task];
     for (const engine::Use& u : tasks_.graph.path_uses(flow.path)) {
       const std::size_t r = u.resource.index();
       if (use[r] > result.binding.utilisation * (1 + 1e-9))
@@ -154,13 +162,20 @@ class Explainer {
     return result;
   }
 
+  // What a task is part of, by its name: "dispatch: start", "dispatch: ring", "experts on gpu3", "shared expert on
+  // gpu3".
+  static std::string phase_of(const std::string& task) {
+    for (const char* phase : {"dispatch", "combine", "shared expert"})
+      if (task.starts_with(phase)) return phase;
+    return "experts";
+  }
+
   const MoeLayer& layer_;
   const MoeLayerGraph& tasks_;
   const results::Timeline& timeline_;
-  std::vector<double> dispatch_use_;
-  std::vector<double> combine_use_;
-  std::vector<std::string> names_;  // [GPUs]
-  std::vector<std::string> kind_;   // [resources] of links
+  std::vector<std::string> names_;        // [GPUs]
+  std::vector<std::string> kind_;         // [resources] of links and thread blocks
+  std::vector<std::vector<double>> use_;  // [exchanges][resources]
 };
 
 }  // namespace

@@ -1,5 +1,8 @@
 #include "sim/step/moe_layer.h"
 
+#include <cmath>
+
+#include "base/error.h"
 #include "sim/engine/guard_rails.h"
 #include "sim/lowering/expert_compute.h"
 #include "sim/step/explain.h"
@@ -14,6 +17,58 @@ std::vector<std::string> gpu_names(const topology::Cluster& cluster) {
   return names;
 }
 
+namespace {
+
+constexpr double kNegligible = 0.01;  // of the total: a part without an interval may be so much
+
+// The tokens of each rank's slots, contiguous by rank.
+std::vector<std::span<const std::int32_t>> slots_of_ranks(const MoeLayer& layer) {
+  const workloads::Traffic& traffic = *layer.traffic;
+  std::vector<std::span<const std::int32_t>> slots(static_cast<std::size_t>(traffic.ranks));
+  if (layer.placement == nullptr) {
+    MOESIM_CHECK(layer.profile->ideal, "experts of unknown placement take no time only with an ideal profile");
+    return slots;
+  }
+  const std::vector<std::int32_t>& rank_of = layer.placement->slot_rank;
+  const std::span<const std::int32_t> all(traffic.slot_tokens);
+  for (std::size_t begin = 0; begin < rank_of.size();) {
+    std::size_t end = begin;
+    while (end < rank_of.size() && rank_of[end] == rank_of[begin]) ++end;
+    slots[static_cast<std::size_t>(rank_of[begin])] = all.subspan(begin, end - begin);
+    begin = end;
+  }
+  return slots;
+}
+
+lowering::ExpertLayer expert_layer(const MoeLayer& layer) {
+  lowering::ExpertLayer experts;
+  experts.model = layer.model;
+  experts.profile = layer.profile;
+  experts.kernel = layer.expert_kernel;
+  experts.phase = layer.phase;
+  experts.tokens = layer.tokens_per_gpu * layer.traffic->ranks;
+  experts.slots = static_cast<std::int32_t>(layer.traffic->slot_tokens.size());
+  return experts;
+}
+
+// The 80 % interval of the whole from those of its parts on the critical path, taken as independent; none if one of
+// them has none.
+void set_intervals(const MoeLayer& layer, const topology::Router& router, results::Result& result) {
+  double square = 0;
+  bool all = true;
+  for (results::Phase& phase : result.phases) {
+    if (phase.name == "experts") phase.error = std::expm1(lowering::expert_log_error(expert_layer(layer)));
+    if (phase.name == "dispatch") phase.error = std::expm1(layer.kernel->log_error(router, *layer.profile, false));
+    if (phase.name == "combine") phase.error = std::expm1(layer.kernel->log_error(router, *layer.profile, true));
+    const double share = phase.critical / result.total;
+    all = all && (share < kNegligible || phase.error > 0);
+    square += share * phase.error * share * phase.error;
+  }
+  if (all) result.error = std::sqrt(square);
+}
+
+}  // namespace
+
 MoeLayerGraph lower_moe_layer(const MoeLayer& layer, const topology::Router& router) {
   MoeLayerGraph result;
   engine::TaskGraph& graph = result.graph;
@@ -24,25 +79,29 @@ MoeLayerGraph lower_moe_layer(const MoeLayer& layer, const topology::Router& rou
   const auto gpus = lowering::add_gpu_resources(graph, *layer.profile, names);
   const auto gpu = [&](std::int32_t rank) { return gpus.empty() ? nullptr : &gpus[static_cast<std::size_t>(rank)]; };
 
-  result.dispatch = layer.kernel->lower(network, {"dispatch", &traffic, false, layer.dispatch_bytes}, {});
+  const auto exchange = [&](const char* name, bool reversed, base::Bytes bytes) {
+    return lowering::TokenExchange{name, &traffic, reversed, bytes, layer.tokens, &model, layer.profile, gpus};
+  };
+  const lowering::ExpertLayer experts = expert_layer(layer);
+  const std::vector<std::span<const std::int32_t>> slots = slots_of_ranks(layer);
+
+  result.dispatch = layer.kernel->lower(network, exchange("dispatch", false, layer.dispatch_bytes), {});
   std::vector<EventId> ready;  // [GPUs] when each may start to send results back
   for (std::int32_t rank = 0; rank < traffic.ranks; ++rank) {
     const std::string on_gpu = " on " + names[static_cast<std::size_t>(rank)];
-    std::vector<EventId> after{result.dispatch.done(rank)};
+    std::vector<EventId> after{result.dispatch.events.done(rank)};
     if (model.shared_experts > 0) {
-      const lowering::ExpertWork work{layer.tokens_per_gpu * model.shared_experts, model.shared_experts};
       const auto shared = graph.add_compute(
-          lowering::expert_compute("shared expert" + on_gpu, model, work, *layer.profile, gpu(rank)), {});
+          lowering::shared_expert_compute("shared expert" + on_gpu, experts, layer.tokens_per_gpu, gpu(rank)), {});
       result.shared_experts.push_back(shared);
       after.push_back(shared.done);
     }
     const auto r = static_cast<std::size_t>(rank);
-    const lowering::ExpertWork work{traffic.rank_selections[r], traffic.rank_slots_hit[r]};
     result.experts.push_back(
-        graph.add_compute(lowering::expert_compute("experts" + on_gpu, model, work, *layer.profile, gpu(rank)), after));
+        graph.add_compute(lowering::expert_layer_compute("experts" + on_gpu, experts, slots[r], gpu(rank)), after));
     ready.push_back(result.experts.back().done);
   }
-  result.combine = layer.kernel->lower(network, {"combine", &traffic, true, layer.combine_bytes}, ready);
+  result.combine = layer.kernel->lower(network, exchange("combine", true, layer.combine_bytes), ready);
   result.ports = network.port_resources();
   return result;
 }
@@ -65,14 +124,14 @@ results::Result simulate_moe_layer(const MoeLayer& layer, const engine::Engine& 
   if (result.total > base::Duration(0))
     result.tokens_per_s_per_gpu = static_cast<double>(layer.tokens_per_gpu) / result.total.value();
   explain(layer, tasks, router.graph(), timeline, result);
+  set_intervals(layer, router, result);
 
   for (const std::string& note : layer.kernel->assumptions()) result.assumptions.push_back(note);
-  if (layer.profile->ideal) {
-    result.assumptions.push_back("profile \"ideal\": experts take no time");
-  } else {
-    result.assumptions.push_back("experts: roofline of the datasheet (raw tensor rate and HBM bandwidth)");
-    if (layer.model->shared_experts > 0)
-      result.assumptions.push_back("the shared expert runs on a GPU's own tokens while they travel");
+  result.assumptions.push_back(
+      lowering::expert_assumption(layer.expert_kernel, *layer.model, *layer.profile, layer.phase));
+  if (!layer.profile->ideal && layer.model->shared_experts > 0) {
+    result.assumptions.push_back(
+        "the shared expert runs on a GPU's own tokens while they travel, as two matrix products");
   }
   for (const std::string& note : layer.profile->assumptions()) result.assumptions.push_back(note);
   for (const std::string& note : layer.cluster->notes) result.assumptions.push_back(note);

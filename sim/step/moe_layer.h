@@ -9,6 +9,7 @@
 #include "results/result.h"
 #include "sim/engine/engine.h"
 #include "sim/lowering/communication.h"
+#include "sim/lowering/expert_layer.h"
 #include "topology/cluster.h"
 #include "workloads/model.h"
 #include "workloads/traffic.h"
@@ -24,6 +25,11 @@ struct MoeLayer {
   std::int64_t tokens_per_gpu = 0;
   base::Bytes dispatch_bytes;  // per token and receiving GPU
   base::Bytes combine_bytes;
+  // For what is not ideal:
+  const workloads::Placement* placement = nullptr;  // of the experts; needed unless the profile is ideal
+  const lowering::MoeTokens* tokens = nullptr;
+  lowering::ExpertKernel expert_kernel = lowering::ExpertKernel::Roofline;
+  std::string phase = "decode";
 };
 
 // Device names of the cluster's GPUs, by rank: how results name them.
@@ -32,8 +38,8 @@ std::vector<std::string> gpu_names(const topology::Cluster& cluster);
 // The layer as tasks, and where its parts are.
 struct MoeLayerGraph {
   engine::TaskGraph graph;
-  engine::ExchangeEvents dispatch;
-  engine::ExchangeEvents combine;
+  lowering::LoweredExchange dispatch;
+  lowering::LoweredExchange combine;
   std::vector<engine::ComputeEvents> experts;         // [GPUs]
   std::vector<engine::ComputeEvents> shared_experts;  // [GPUs], empty without a shared expert
   std::vector<lowering::Network::PortResource> ports;

@@ -91,11 +91,11 @@ TEST_CASE("no decode is faster than the tensor cores and the HBM of the datashee
 TEST_CASE("attention to more tokens or for more requests never gets faster") {
   for_every_gpu_and_cache([](const Profile& profile, bool fp8_cache) {
     for (const std::int64_t heads : {16, 32, 128}) {
-      for (std::int64_t size = 1; size < 2000; size += 1 + size / 7) {
-        const std::int64_t next = size + 1 + size / 7;
+      for (std::int64_t size = 1; size < 2000; size += 1 + size / 3) {
+        const std::int64_t next = size + 1 + size / 3;
         CAPTURE(heads);
         CAPTURE(size);
-        for (const std::int64_t other : {1, 60, 500}) {
+        for (const std::int64_t other : {1, 60}) {
           CHECK(prefill(profile, heads, next, other, fp8_cache).total >=
                 prefill(profile, heads, size, other, fp8_cache).total);
           CHECK(prefill(profile, heads, other, next, fp8_cache).total >=

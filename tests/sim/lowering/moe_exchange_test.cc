@@ -43,7 +43,7 @@ MoeExchange exchange_of(const MoeTokens& tokens, bool combine) {
   return exchange;
 }
 
-using Lower = std::function<engine::ExchangeEvents(Network&)>;
+using Lower = std::function<LoweredExchange(Network&)>;
 struct Outcome {
   std::vector<double> done;  // [ranks] s
   double busiest_link_bytes = 0;
@@ -52,7 +52,7 @@ struct Outcome {
 Outcome run(const System& system, const Lower& lower, std::string_view engine = "fluid") {
   engine::TaskGraph graph;
   Network network(graph, system.router);
-  const engine::ExchangeEvents events = lower(network);
+  const engine::ExchangeEvents events = lower(network).events;
   const auto timeline = engine::make_engine(engine)->run(graph);
   Outcome outcome;
   for (std::int32_t rank = 0; rank < events.ranks; ++rank)

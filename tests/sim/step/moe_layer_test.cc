@@ -64,9 +64,10 @@ TEST_CASE("a flow of zero bytes is not sent: one flow for each pair of GPUs that
   const auto scenario = sim::load_scenario("examples/13-gb200-nvl72.json", {"step.tokens_per_gpu=2"});
   const auto kernel = lowering::make_communication_kernel("ideal");
   const topology::Router router(scenario.cluster);
-  const auto tasks = lower_moe_layer({&scenario.cluster, &scenario.model, &scenario.profile, &scenario.traffic,
-                                      kernel.get(), 2, scenario.dispatch_bytes, scenario.combine_bytes},
-                                     router);
+  const auto tasks =
+      lower_moe_layer({&scenario.cluster, &scenario.model, &scenario.profile, &scenario.traffic, kernel.get(), 2,
+                       scenario.dispatch_bytes, scenario.combine_bytes, &scenario.placement},
+                      router);
   std::size_t pairs = 0;
   for (std::int32_t from = 0; from < 72; ++from)
     for (std::int32_t to = 0; to < 72; ++to) pairs += from != to && scenario.traffic.at(from, to) > 0;
@@ -98,7 +99,8 @@ TEST_CASE("the experts' roofline: weights of the experts hit over HBM for few to
 TEST_CASE("with one GPU nothing is sent and only the experts take time") {
   const std::vector<std::string> one = {
       "cluster={\"star\": {\"gpus\": 1, \"gpu\": \"h100\", \"bandwidth\": \"1 GB/s\", "
-      "\"latency\": \"1 us\"}}"};
+      "\"latency\": \"1 us\"}}",
+      "experts={\"kernel\": \"roofline\"}"};
   const auto scenario = sim::load_scenario("examples/01-minimal.json", one);
   const auto result = sim::run(scenario);
   CHECK(phase(result, "dispatch").sent.value() == 0);
@@ -130,7 +132,8 @@ TEST_CASE("slower NICs slow the layer on NIC-joined nodes and leave a single nod
     return sim::run(sim::load_scenario(
                         "examples/12-hgx-h200-9-nodes.json",
                         {"cluster={\"preset\": \"hgx_h200\", \"nodes\": " + nodes +
-                         (nodes == "1" ? "" : ", \"scale_out\": {\"nic_bandwidth\": \"" + nic + "\"}") + "}"}))
+                             (nodes == "1" ? "" : ", \"scale_out\": {\"nic_bandwidth\": \"" + nic + "\"}") + "}",
+                         "experts={\"kernel\": \"roofline\"}"}))
         .total.value();
   };
   CHECK(time("3", "200 Gb/s") > 1.5 * time("3", "400 Gb/s"));

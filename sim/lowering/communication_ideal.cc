@@ -1,4 +1,6 @@
-#include "sim/lowering/ideal.h"
+// Kernel "ideal": raw link rates, no start-up, no SMs. To check closed forms, and as the bound of what kernels can
+// reach.
+#include "sim/lowering/communication.h"
 
 namespace moesim::lowering {
 namespace {
@@ -11,8 +13,10 @@ class Ideal : public CommunicationKernel {
     return {"communication kernel \"ideal\": raw link rates, no start-up time, no SMs taken from compute"};
   }
 
-  engine::ExchangeEvents lower(Network& network, const TokenExchange& spec,
-                               std::span<const engine::EventId> after) const override {
+  void check(const topology::Cluster& /*cluster*/, const profile::Profile& /*profile*/) const override {}
+
+  LoweredExchange lower(Network& network, const TokenExchange& spec,
+                        std::span<const engine::EventId> after) const override {
     const workloads::Traffic& traffic = *spec.traffic;
     engine::Exchange exchange;
     exchange.name = spec.name;
@@ -24,12 +28,14 @@ class Ideal : public CommunicationKernel {
         exchange.flows.push_back({network.path(from, to), from, to, tokens * spec.bytes_per_token.value()});
       }
     }
-    return network.graph().add_exchange(std::move(exchange), after);
+    LoweredExchange lowered{network.graph().add_exchange(std::move(exchange), after), {}};
+    for (std::int32_t rank = 0; rank < traffic.ranks; ++rank) lowered.start.push_back(lowered.events.start(rank));
+    return lowered;
   }
 };
 
 }  // namespace
 
-std::unique_ptr<CommunicationKernel> make_ideal() { return std::make_unique<Ideal>(); }
+std::unique_ptr<CommunicationKernel> make_ideal(const KernelOptions& /*options*/) { return std::make_unique<Ideal>(); }
 
 }  // namespace moesim::lowering

@@ -1,0 +1,76 @@
+// Kernels "deepep_low_latency" and "deepep_normal": deepep.h on a layer's routing.
+#include "sim/lowering/communication.h"
+#include "sim/lowering/deepep.h"
+
+namespace moesim::lowering {
+namespace {
+
+constexpr double kDefaultSms = 20;     // of the normal kernels, DeepEP's own default
+constexpr double kMessageHeader = 16;  // bytes that say where a low-latency message comes from
+
+class DeepEp : public CommunicationKernel {
+ public:
+  DeepEp(bool low_latency, const KernelOptions& options)
+      : low_latency_(low_latency), sms_(options.sms > 0 ? options.sms : kDefaultSms) {}
+
+  std::string_view name() const override { return low_latency_ ? "deepep_low_latency" : "deepep_normal"; }
+
+  std::vector<std::string> assumptions() const override {
+    if (low_latency_) {
+      return {
+          "communication kernel \"deepep_low_latency\": fitted start-up and rates; every choice of a token is a "
+          "message; what it gains by hiding its receive phase is not modelled"};
+    }
+    return {"communication kernel \"deepep_normal\" with " + base::format_number(sms_, 4) +
+            " SMs: fitted start-up and rates; a token goes once to each node and is forwarded there over NVLink"};
+  }
+
+  double log_error(const topology::Router& /*router*/, const profile::Profile& profile, bool reversed) const override {
+    return profile.kernel(low_latency_ ? deepep_ll_kernel(reversed) : deepep_normal_kernel(reversed)).log_error();
+  }
+
+  TokenNeeds needs() const override { return {low_latency_, !low_latency_}; }
+
+  void check(const topology::Cluster& cluster, const profile::Profile& profile) const override {
+    const std::int32_t domains = nvlink_domains(cluster);
+    if (profile.ideal)
+      throw base::InputError("", "", std::string(name()) + " needs a GPU's profile", "\"ideal\", or another profile");
+    if (domains == 0 || domains == static_cast<std::int32_t>(cluster.gpus.size())) {
+      throw base::InputError("", "", std::string(name()) + " needs NVLink between the GPUs of a node",
+                             "\"nccl_alltoall\" or \"allgather_reducescatter\"");
+    }
+  }
+
+  LoweredExchange lower(Network& network, const TokenExchange& spec,
+                        std::span<const engine::EventId> after) const override {
+    MoeExchange exchange;
+    exchange.name = spec.name;
+    exchange.tokens = spec.tokens;
+    exchange.combine = spec.reversed;
+    exchange.hidden = spec.model->hidden;
+    exchange.experts = spec.tokens->experts_per_rank * spec.tokens->ranks;
+    exchange.message = spec.bytes_per_token;
+    if (low_latency_) {
+      if (!spec.reversed) exchange.message += base::Bytes(kMessageHeader);
+      return deepep_low_latency(network, exchange, *spec.profile, spec.profile->kernel(deepep_ll_kernel(spec.reversed)),
+                                after);
+    }
+    return deepep_normal(network, exchange, sms_, *spec.profile,
+                         spec.profile->kernel(deepep_normal_kernel(spec.reversed)), after, spec.gpus);
+  }
+
+ private:
+  bool low_latency_;
+  double sms_;
+};
+
+}  // namespace
+
+std::unique_ptr<CommunicationKernel> make_deepep_low_latency(const KernelOptions& options) {
+  return std::make_unique<DeepEp>(true, options);
+}
+std::unique_ptr<CommunicationKernel> make_deepep_normal(const KernelOptions& options) {
+  return std::make_unique<DeepEp>(false, options);
+}
+
+}  // namespace moesim::lowering
