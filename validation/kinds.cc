@@ -73,19 +73,15 @@ std::vector<std::string_view> missing(const TableKind& kind, const Table& table)
 
 std::vector<TableKind> unmodelled_kinds() {
   return {
-      unmodelled("N6", "fused dispatch, grouped GEMM and combine",
-                 {"phase", "dtype", "hidden", "inter", "topk", "experts", "ep", "dist", "tokens_per_rank",
-                  "tokens_global", "latency_us"},
-                 {"latency_us"}),
       unmodelled("E1", "serving end to end", {"model", "system", "isl", "osl", "concurrency", "ttft_ms", "tpot_ms"},
                  {}),
   };
 }
 
 std::vector<TableKind> table_kinds() {
-  std::vector<TableKind> kinds{nccl_kind(),          deepep_ll_kind(),       deepep_ll_nodes_kind(),
-                               deepep_normal_kind(), nvlink_alltoall_kind(), gemm_kind(),
-                               grouped_gemm_kind(),  wide_ep_kind(),         mla_kind()};
+  std::vector<TableKind> kinds{
+      nccl_kind(),      deepep_ll_kind(), deepep_ll_nodes_kind(), deepep_normal_kind(), nvlink_alltoall_kind(),
+      fused_moe_kind(), gemm_kind(),      grouped_gemm_kind(),    wide_ep_kind(),       mla_kind()};
   for (TableKind& kind : unmodelled_kinds()) kinds.push_back(std::move(kind));
   return kinds;
 }

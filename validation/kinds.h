@@ -12,6 +12,7 @@ TableKind deepep_ll_nodes_kind();  // N2
 TableKind deepep_ll_kind();        // N3
 TableKind deepep_normal_kind();    // N4
 TableKind nvlink_alltoall_kind();  // N5
+TableKind fused_moe_kind();        // N6
 TableKind gemm_kind();             // C1
 TableKind grouped_gemm_kind();     // C2
 TableKind wide_ep_kind();          // C3

@@ -110,8 +110,9 @@ KernelCost decode_attention_cost(const AttentionShape& shape, const profile::Pro
 
   const double overlap = parameters.at("p");
   double best = std::numeric_limits<double>::infinity();
-  const double most_splits = std::max(1.0, std::floor(sms / groups));
-  for (double splits = 1; splits <= most_splits; ++splits) {
+  const auto most_splits = static_cast<int>(std::max(1.0, std::floor(sms / groups)));
+  for (int count = 1; count <= most_splits; ++count) {
+    const double splits = count;
     const double waves = std::ceil(groups * splits / sms);
     const double blocks = waves * (std::ceil(steps / splits) * step + ends);
     const double partial = 2 * kPartialBytes * requests * query_heads * splits * value;

@@ -25,7 +25,7 @@ std::vector<GemmTile> instruction_tiles(std::span<const double> fixed_side) {
 
 std::vector<GemmTile> block_scaled_tiles(double rows) {
   std::vector<GemmTile> tiles;
-  for (double columns = 16; columns <= 160; columns += 16) tiles.push_back({rows, columns, 1});
+  for (int columns = 16; columns <= 160; columns += 16) tiles.push_back({rows, static_cast<double>(columns), 1});
   return tiles;
 }
 

@@ -19,7 +19,8 @@ std::int64_t sum(std::span<const std::int64_t> counts) {
 TEST_CASE("a power-law draw hands out every selection and no expert gets a token twice") {
   for (const double exponent : {0.6, 1.0, 1.01, 1.2}) {
     for (const std::int64_t tokens : {0, 1, 2, 5, 16, 31, 32, 33, 500, 16384}) {
-      for (const auto& [top_k, experts] : {std::pair{8, 256}, {2, 8}, {1, 1}, {8, 8}, {6, 384}}) {
+      for (const auto& shape : {std::pair{8, 256}, {2, 8}, {1, 1}, {8, 8}, {6, 384}}) {
+        const std::int32_t top_k = shape.first, experts = shape.second;
         CAPTURE(exponent);
         CAPTURE(tokens);
         CAPTURE(experts);
@@ -44,8 +45,8 @@ TEST_CASE("the weights of a power law with exponent 1 are uniform in their logar
   const double mean_weight = (0.8 * kTokens - 1) / range;
   const double scale = static_cast<double>(kTokens) / kExperts / mean_weight;
   for (const double weight : {5000.0, 20000.0, 60000.0}) {
-    const auto above = static_cast<double>(
-        std::count_if(counts.begin(), counts.end(), [&](std::int64_t c) { return c > weight * scale; }));
+    const auto above = static_cast<double>(std::count_if(
+        counts.begin(), counts.end(), [&](std::int64_t c) { return static_cast<double>(c) > weight * scale; }));
     const double expected = kExperts * std::log(0.8 * kTokens / weight) / range;
     CAPTURE(weight);
     // Four standard deviations of the count, and 3 % for the scale, itself a mean of the draws.
@@ -80,7 +81,8 @@ TEST_CASE("a larger exponent loads the fullest of 32 ranks more, on average over
 
 TEST_CASE("even selections differ by at most one and hit as many experts as they can") {
   for (std::int64_t tokens = 0; tokens < 200; ++tokens) {
-    for (const auto& [top_k, experts] : {std::pair{8, 256}, {2, 8}, {8, 8}}) {
+    for (const auto& shape : {std::pair{8, 256}, {2, 8}, {8, 8}}) {
+      const std::int32_t top_k = shape.first, experts = shape.second;
       const auto counts = even_selections(tokens, top_k, experts);
       CAPTURE(tokens);
       CAPTURE(experts);

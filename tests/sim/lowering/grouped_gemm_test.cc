@@ -137,10 +137,10 @@ TEST_CASE("merged loads cost the same and hold the same selections") {
 }
 
 TEST_CASE("the tile is the smallest power of two from 16 to 128 that holds the mean tokens of an expert") {
-  CHECK(grouped_gemm_tile(1, 8, 256) == 16);
-  CHECK(grouped_gemm_tile(16 * 32, 8, 256) == 16);
-  CHECK(grouped_gemm_tile(16 * 32 + 1, 8, 256) == 32);
-  CHECK(grouped_gemm_tile(128 * 32, 8, 256) == 128);
+  CHECK(grouped_gemm_tile(1, 8, 256) == 16);  // 512 tokens with 8 of 256 experts: 16 each
+  CHECK(grouped_gemm_tile(512, 8, 256) == 16);
+  CHECK(grouped_gemm_tile(513, 8, 256) == 32);
+  CHECK(grouped_gemm_tile(4096, 8, 256) == 128);
   CHECK(grouped_gemm_tile(1 << 20, 8, 256) == 128);
 }
 

@@ -51,6 +51,14 @@ profile::KernelParameters parameters_of(const Star& star, NcclOp op) {
   return star.profile.kernel(nccl_kernel(op, nccl_fabric(star.router, star.profile.family, 2)));
 }
 
+// From `first` to below `end` by a factor.
+std::vector<double> sizes(double first, double end, double factor) {
+  std::vector<double> all;
+  const auto count = static_cast<int>(std::ceil(std::log(end / first) / std::log(factor)));
+  for (int i = 0; i < count; ++i) all.push_back(first * std::pow(factor, i));
+  return all;
+}
+
 constexpr std::array kOps{NcclOp::AllGather, NcclOp::ReduceScatter, NcclOp::AllReduce, NcclOp::AllToAll};
 
 }  // namespace
@@ -89,7 +97,7 @@ TEST_CASE("no collective is faster than the raw links, and its links carry at le
     for (const std::int32_t n : {2, 3, 8}) {
       const Star star(n);
       const auto p = parameters_of(star, op);
-      for (double bytes = 64; bytes < 2e9; bytes *= 8) {
+      for (const double bytes : sizes(64, 2e9, 8)) {
         for (const bool floating : {true, false}) {
           CAPTURE(n);
           CAPTURE(bytes);
@@ -112,7 +120,7 @@ TEST_CASE("within one protocol a larger message never takes less time") {
     const NcclFabric fabric = nccl_fabric(star.router, "hopper", 8);
     double last = 0;
     NcclChoice choice = nccl_choose(op, 16, 8, false, fabric);
-    for (double bytes = 16; bytes < 2e9; bytes *= 1.3) {
+    for (const double bytes : sizes(16, 2e9, 1.3)) {
       const NcclChoice now = nccl_choose(op, bytes, 8, false, fabric);
       const double seconds = run(star, {"c", op, 8, base::Bytes(bytes), false}, p).seconds;
       CAPTURE(bytes);
@@ -128,7 +136,7 @@ TEST_CASE("NCCL goes from flags to lines to plain copies as messages grow, and w
   const Star star(8);
   const NcclFabric fabric = nccl_fabric(star.router, "hopper", 8);
   int order = 0;
-  for (double bytes = 256; bytes < 4e9; bytes *= 1.1) {
+  for (const double bytes : sizes(256, 4e9, 1.1)) {
     const int now = static_cast<int>(nccl_choose(NcclOp::AllGather, bytes, 8, true, fabric).protocol);
     CHECK(now >= order);
     order = now;
@@ -137,7 +145,7 @@ TEST_CASE("NCCL goes from flags to lines to plain copies as messages grow, and w
   const Star pcie(8, "l40s", "pcie");
   const NcclFabric slow = nccl_fabric(pcie.router, "ada", 8);
   CHECK(slow.kind == topology::LinkKind::Pcie);
-  for (double bytes = 256; bytes < 4e9; bytes *= 1.1)
+  for (const double bytes : sizes(256, 4e9, 1.1))
     CHECK(nccl_choose(NcclOp::AllGather, bytes, 8, true, slow).protocol != NcclProtocol::LL128);
 }
 
