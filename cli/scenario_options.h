@@ -20,7 +20,8 @@ struct ScenarioOptions {
   std::string json;
 
   void add_to(CLI::App& verb);
-  sim::Scenario load(const std::string& path) const;
+  // `more` sets come after those of the options.
+  sim::Scenario load(const std::string& path, const std::vector<std::string>& more = {}) const;
 };
 
 // Writes `text` to the file of --json, whole or not at all; nothing without --json.

@@ -129,14 +129,14 @@ std::string text(const Result& result) {
          rate(result.tokens_per_s_per_gpu) + " tokens/s/GPU of this layer\n\n";
   out += wrap("Why: " + why(result) + ".", 5) + "\n";
 
-  Table phases(
-      {"phase", "critical path", "fastest GPU", "mean", "slowest", "sent by all", "busiest GPU", "max/mean load"});
+  Table phases({"phase", "critical path", "fastest GPU", "mean", "slowest", "mean wait", "sent by all", "busiest GPU",
+                "max/mean load"});
   for (const Phase& phase : result.phases) {
     const bool transfer = phase.sent.value() > 0;
     phases.add_row({phase.name, base::to_string(phase.critical), base::to_string(phase.fastest_rank),
                     base::to_string(phase.mean_rank), base::to_string(phase.slowest_rank),
-                    transfer ? base::to_string(phase.sent) : "-", transfer ? base::to_string(phase.per_gpu) : "-",
-                    base::format_number(phase.imbalance)});
+                    transfer ? base::to_string(phase.mean_wait) : "-", transfer ? base::to_string(phase.sent) : "-",
+                    transfer ? base::to_string(phase.per_gpu) : "-", base::format_number(phase.imbalance)});
   }
   out += phases.text() + "\nCritical path:\n";
   for (const results::CriticalStep& step : result.critical_path) {
@@ -181,6 +181,22 @@ std::string text(const Comparison& comparison) {
       return phase != nullptr && phase->sent.value() > 0 ? base::to_string(phase->per_gpu) : "-";
     });
   }
+  const auto has = [&](base::Bandwidth Phase::*rate) {
+    return std::any_of(comparison.results.begin(), comparison.results.end(), [&](const Result& r) {
+      return std::any_of(r.phases.begin(), r.phases.end(), [&](const Phase& p) { return (p.*rate).value() > 0; });
+    });
+  };
+  const auto rates = [&](const std::string& label, base::Bandwidth Phase::*rate) {
+    if (!has(rate)) return;
+    for (const char* name : {"dispatch", "combine"}) {
+      add_row(table, comparison, label + " in " + name, [&](const Result& r) {
+        const Phase* phase = find(r, name);
+        return phase != nullptr && (phase->*rate).value() > 0 ? base::to_string(phase->*rate) : "-";
+      });
+    }
+  };
+  rates("logical bandwidth", &Phase::logical);
+  rates("NIC bandwidth, on the wire,", &Phase::nic);
   add_row(table, comparison, "expert load, max/mean GPU", [](const Result& r) {
     const Phase* phase = find(r, "experts");
     return phase != nullptr ? base::format_number(phase->imbalance) : "-";

@@ -15,8 +15,11 @@ base::Json to_json(const Phase& phase) {
           {"fastest_rank_s", phase.fastest_rank.value()},
           {"mean_rank_s", phase.mean_rank.value()},
           {"slowest_rank_s", phase.slowest_rank.value()},
+          {"mean_wait_s", phase.mean_wait.value()},
           {"sent_bytes", phase.sent.value()},
           {"per_gpu_bytes_per_s", phase.per_gpu.value()},
+          {"logical_bytes_per_s", phase.logical.value()},
+          {"nic_bytes_per_s", phase.nic.value()},
           {"imbalance", phase.imbalance},
           {"interval_80", phase.error},
           {"binding", to_json(phase.binding)}};

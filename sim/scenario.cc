@@ -1,11 +1,13 @@
 #include "sim/scenario.h"
 
+#include <cmath>
 #include <filesystem>
 
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/patch.h"
+#include "base/random.h"
 #include "base/version.h"
 #include "sim/engine/engine.h"
 #include "sim/lowering/communication.h"
@@ -20,6 +22,7 @@ using base::JsonNode;
 using base::JsonObject;
 
 constexpr std::int64_t kMaxTokensPerGpu = 1 << 20;
+constexpr std::int64_t kLargestSeed = std::int64_t{1} << 53;
 
 // Its errors carry no place: name this one.
 template <class Function>
@@ -48,7 +51,7 @@ void absolute_trace(base::Json& scenario, const std::string& file, bool only_nam
 }
 
 void read_step(const JsonNode& node, Scenario& scenario) {
-  const JsonObject step(node, {"scope", "layer", "phase", "tokens_per_gpu"});
+  const JsonObject step(node, {"scope", "layer", "phase", "tokens_per_gpu", "start_jitter"});
   step.required("scope").one_of({"moe_layer"});
   const JsonNode layer = step.required("layer");
   scenario.layer = static_cast<std::int32_t>(layer.integer(0, scenario.model.layers - 1));
@@ -63,6 +66,16 @@ void read_step(const JsonNode& node, Scenario& scenario) {
     scenario.phase = phase->string();
   }
   scenario.tokens_per_gpu = step.required("tokens_per_gpu").integer(1, kMaxTokensPerGpu);
+  if (const auto node_of_jitter = step.optional("start_jitter")) {
+    const JsonObject jitter(*node_of_jitter, {"mean", "seed"});
+    const double mean = jitter.required("mean").duration().value();
+    const auto seed = static_cast<std::uint64_t>(
+        jitter.get("seed", std::int64_t{1}, [](const JsonNode& n) { return n.integer(0, kLargestSeed); }));
+    base::RandomStream stream(seed, "start_jitter");
+    if (mean > 0)
+      for (std::size_t gpu = 0; gpu < scenario.cluster.gpus.size(); ++gpu)
+        scenario.start_delay.emplace_back(-mean * std::log1p(-stream.uniform()));
+  }
 }
 
 void read_communication(const JsonNode& node, Scenario& scenario) {
@@ -209,7 +222,8 @@ results::Result run(const Scenario& scenario) {
   const step::MoeLayer layer{&scenario.cluster,       &scenario.model,        &scenario.profile,
                              &scenario.traffic,       kernel.get(),           scenario.tokens_per_gpu,
                              scenario.dispatch_bytes, scenario.combine_bytes, &scenario.placement,
-                             &scenario.moe_tokens,    scenario.expert_kernel, scenario.phase};
+                             &scenario.moe_tokens,    scenario.expert_kernel, scenario.phase,
+                             scenario.start_delay};
   results::Result result = step::simulate_moe_layer(layer, *engine, scenario.tolerance);
   result.name = scenario.name;
   result.scope = "one MoE layer of " + scenario.model.name + " (layer " + std::to_string(scenario.layer) + "), " +

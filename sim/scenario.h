@@ -8,7 +8,8 @@
 //   placement      workloads/placement.h; default: ceil(experts / GPUs) slots per GPU
 //   profile        calibration/profile/profile.h; default: that of the cluster's GPU
 //   step           {"scope": "moe_layer", "layer": 30, "phase": "decode" | "prefill", "tokens_per_gpu": 128}
-//                  layer counts decoder layers from 0, dense ones included
+//                  layer counts decoder layers from 0, dense ones included; "start_jitter": {"mean": "3 ms", "seed": 1}
+//                  delays each GPU's start by an exponentially distributed time (default: all start together)
 //   communication  {"kernel": "auto", "dispatch": "fp8", "combine": "bf16", "sms": 20}; bytes per token:
 //                  workloads/model.h; kernels: sim/lowering/communication.h; sms: budget of the kernels that have one
 //   experts        {"kernel": "auto" | "roofline" | "grouped_gemm" | "wide_ep"}; sim/lowering/expert_layer.h
@@ -40,6 +41,7 @@ struct Scenario {
   std::int32_t layer = 0;
   std::string phase;
   std::int64_t tokens_per_gpu = 0;
+  std::vector<base::Duration> start_delay;  // [GPUs], or empty
   std::string kernel;         // as run: never "auto"
   std::string kernel_choice;  // why, where it was "auto"
   lowering::KernelOptions kernel_options;

@@ -1,4 +1,6 @@
 // Kernels "deepep_low_latency" and "deepep_normal": deepep.h on a layer's routing.
+#include <numeric>
+
 #include "sim/lowering/communication.h"
 #include "sim/lowering/deepep.h"
 
@@ -21,7 +23,7 @@ class DeepEp : public CommunicationKernel {
           "communication kernel \"deepep_low_latency\": fitted start-up and rates; every choice of a token is a "
           "message; what it gains by hiding its receive phase is not modelled"};
     }
-    return {"communication kernel \"deepep_normal\" with " + base::format_number(sms_, 4) +
+    return {"communication kernel \"deepep_normal\" with " + std::to_string(static_cast<int>(sms_)) +
             " SMs: fitted start-up and rates; a token goes once to each node and is forwarded there over NVLink"};
   }
 
@@ -50,13 +52,23 @@ class DeepEp : public CommunicationKernel {
     exchange.hidden = spec.model->hidden;
     exchange.experts = spec.tokens->experts_per_rank * spec.tokens->ranks;
     exchange.message = spec.bytes_per_token;
+    // Low latency: every choice; normal: one copy per node, or per rank within one node; a rank's own included.
+    const MoeTokens& tokens = *spec.tokens;
+    const std::vector<double>& counted = low_latency_       ? tokens.selections
+                                         : tokens.nodes > 1 ? tokens.node_copies
+                                                            : tokens.copies;
+    const double logical = std::accumulate(counted.begin(), counted.end(), 0.0) * spec.bytes_per_token.value();
+    LoweredExchange lowered;
     if (low_latency_) {
       if (!spec.reversed) exchange.message += base::Bytes(kMessageHeader);
-      return deepep_low_latency(network, exchange, *spec.profile, spec.profile->kernel(deepep_ll_kernel(spec.reversed)),
-                                after);
+      lowered = deepep_low_latency(network, exchange, *spec.profile,
+                                   spec.profile->kernel(deepep_ll_kernel(spec.reversed)), after);
+    } else {
+      lowered = deepep_normal(network, exchange, sms_, *spec.profile,
+                              spec.profile->kernel(deepep_normal_kernel(spec.reversed)), after, spec.gpus);
     }
-    return deepep_normal(network, exchange, sms_, *spec.profile,
-                         spec.profile->kernel(deepep_normal_kernel(spec.reversed)), after, spec.gpus);
+    lowered.logical_bytes = logical;
+    return lowered;
   }
 
  private:

@@ -79,7 +79,20 @@ class Explainer {
     const double busiest = std::max(base::maximum(sent), base::maximum(received));
     if (last > first) phase.per_gpu = Bytes(busiest) / Duration(last - first);
     phase.imbalance = std::max(base::imbalance(sent), base::imbalance(received));
+    double wait = 0;
+    for (std::int32_t rank = 0; rank < ranks; ++rank) wait += (last - at(events.done(rank))) / ranks;
+    phase.mean_wait = Duration(wait);
+    if (last > first) {
+      phase.logical = Bytes(lowered.logical_bytes / ranks) / Duration(last - first);
+      phase.nic = Bytes(network_bytes(name) / ranks) / Duration(last - first);
+    }
     return phase;
+  }
+
+  results::Phase delay_phase() const {
+    std::vector<double> times;
+    for (const Duration delay : layer_.start_delay) times.push_back(delay.value());
+    return with_times("late start", times);
   }
 
   results::Phase compute_phase(const std::string& name, const std::vector<engine::ComputeEvents>& computes,
@@ -108,6 +121,20 @@ class Explainer {
  private:
   double at(engine::EventId event) const { return timeline_.event[event.index()].value(); }
 
+  // Bytes that leave a node in any exchange of a phase.
+  double network_bytes(const std::string& phase) const {
+    const auto is_network = [&](const engine::Use& use) { return kind_[use.resource.index()] == "network"; };
+    double bytes = 0;
+    for (const engine::Exchange& exchange : tasks_.graph.exchanges()) {
+      if (phase_of(exchange.name) != phase) continue;
+      for (const engine::Flow& flow : exchange.flows) {
+        const auto uses = tasks_.graph.path_uses(flow.path);
+        if (std::any_of(uses.begin(), uses.end(), is_network)) bytes += flow.amount;
+      }
+    }
+    return bytes;
+  }
+
   static results::Phase with_times(const std::string& name, const std::vector<double>& times) {
     results::Phase phase;
     phase.name = name;
@@ -123,6 +150,10 @@ class Explainer {
     const std::string phase = phase_of(compute.name);
     results::CriticalStep result{compute.name, phase, step.start, step.end, {}};
     const Duration took = step.end - step.start;
+    if (phase == "late start") {
+      result.binding = {compute.name, "launch", 1};
+      return result;
+    }
     if (phase == "dispatch" || phase == "combine") {
       result.what = "start-up of " + phase + " on " + gpu;
       if (took > Duration(0)) result.binding = {result.what, "launch", 1};
@@ -165,7 +196,7 @@ class Explainer {
   // What a task is part of, by its name: "dispatch: start", "dispatch: ring", "experts on gpu3", "shared expert on
   // gpu3".
   static std::string phase_of(const std::string& task) {
-    for (const char* phase : {"dispatch", "combine", "shared expert"})
+    for (const char* phase : {"dispatch", "combine", "shared expert", "late start"})
       if (task.starts_with(phase)) return phase;
     return "experts";
   }
@@ -185,6 +216,7 @@ void explain(const MoeLayer& layer, const MoeLayerGraph& tasks, const topology::
   const Explainer explainer(layer, tasks, topology, timeline);
   const std::vector<double> selections(layer.traffic->rank_selections.begin(), layer.traffic->rank_selections.end());
   const std::vector<double> own_tokens(selections.size(), static_cast<double>(layer.tokens_per_gpu));
+  if (!layer.start_delay.empty()) result.phases.push_back(explainer.delay_phase());
   result.phases.push_back(explainer.exchange_phase("dispatch", tasks.dispatch, layer.dispatch_bytes, false));
   if (!tasks.shared_experts.empty())
     result.phases.push_back(explainer.compute_phase("shared expert", tasks.shared_experts, own_tokens));

@@ -85,14 +85,25 @@ MoeLayerGraph lower_moe_layer(const MoeLayer& layer, const topology::Router& rou
   const lowering::ExpertLayer experts = expert_layer(layer);
   const std::vector<std::span<const std::int32_t>> slots = slots_of_ranks(layer);
 
-  result.dispatch = layer.kernel->lower(network, exchange("dispatch", false, layer.dispatch_bytes), {});
+  std::vector<EventId> begin;  // [GPUs], or empty
+  for (std::size_t rank = 0; rank < layer.start_delay.size(); ++rank) {
+    engine::Compute delay{"late start on " + names[rank],
+                          static_cast<std::int32_t>(rank),
+                          layer.start_delay[rank],
+                          base::Duration(0),
+                          {}};
+    begin.push_back(graph.add_compute(std::move(delay), {}).done);
+  }
+  result.dispatch = layer.kernel->lower(network, exchange("dispatch", false, layer.dispatch_bytes), begin);
   std::vector<EventId> ready;  // [GPUs] when each may start to send results back
   for (std::int32_t rank = 0; rank < traffic.ranks; ++rank) {
     const std::string on_gpu = " on " + names[static_cast<std::size_t>(rank)];
     std::vector<EventId> after{result.dispatch.events.done(rank)};
     if (model.shared_experts > 0) {
       const auto shared = graph.add_compute(
-          lowering::shared_expert_compute("shared expert" + on_gpu, experts, layer.tokens_per_gpu, gpu(rank)), {});
+          lowering::shared_expert_compute("shared expert" + on_gpu, experts, layer.tokens_per_gpu, gpu(rank)),
+          begin.empty() ? std::span<const EventId>()
+                        : std::span<const EventId>(&begin[static_cast<std::size_t>(rank)], 1));
       result.shared_experts.push_back(shared);
       after.push_back(shared.done);
     }

@@ -30,6 +30,7 @@ struct MoeLayer {
   const lowering::MoeTokens* tokens = nullptr;
   lowering::ExpertKernel expert_kernel = lowering::ExpertKernel::Roofline;
   std::string phase = "decode";
+  std::vector<base::Duration> start_delay{};  // [GPUs] when each is ready for the layer; empty: all at 0
 };
 
 // Device names of the cluster's GPUs, by rank: how results name them.

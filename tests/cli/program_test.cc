@@ -116,4 +116,28 @@ TEST_CASE("the lists name what can be shown") {
   }
 }
 
+TEST_CASE("compare runs a scenario with all kernels that can run there, and says why others cannot") {
+  const Run run = moesim({"compare", "examples/11-hgx-h100.json", "--kernels", "all"});
+  CHECK(run.code == 0);
+  for (const char* kernel : {"deepep_low_latency", "deepep_normal", "nvlink_one_sided", "nccl_alltoall"})
+    CHECK(run.out.find(kernel) != std::string::npos);
+  CHECK(run.out.find("80 % interval") != std::string::npos);
+  const Run pcie = moesim({"compare", "examples/10-pcie-box.json", "--kernels", "all"});
+  CHECK(pcie.code == 0);
+  CHECK(pcie.out.find("deepep_normal needs NVLink") != std::string::npos);
+  const Run refused = moesim({"compare", "examples/10-pcie-box.json", "--kernels", "nvlink_one_sided"});
+  CHECK(refused.code == 2);
+  CHECK(refused.err.find("/communication/kernel") != std::string::npos);
+  CHECK(moesim({"compare", "examples/10-pcie-box.json", "--kernels", "deepep"}).code == 2);
+}
+
+TEST_CASE("compare varies a value, and names each scenario by it") {
+  const Run run = moesim({"compare", "examples/11-hgx-h100.json", "--vary", "step.tokens_per_gpu=16,64"});
+  CHECK(run.code == 0);
+  CHECK(run.out.find("tokens_per_gpu 16") != std::string::npos);
+  CHECK(run.out.find("tokens_per_gpu 64") != std::string::npos);
+  for (const char* bad : {"step.tokens_per_gpu", "=3", "step.tokens_per_gpu="})
+    CHECK(moesim({"compare", "examples/11-hgx-h100.json", "--vary", bad}).code == 2);
+}
+
 }  // namespace moesim::cli

@@ -65,4 +65,44 @@ TEST_CASE("the recorded Qwen3 trace imports to .npy and runs on every demo clust
   std::remove(npy.c_str());
 }
 
+TEST_CASE("late starts delay the layer by the latest GPU, and the others wait for it in dispatch") {
+  const auto run = [](const std::string& jitter) {
+    return sim::run(sim::load_scenario("examples/31-deepep-low-latency.json", {"step.start_jitter=" + jitter}));
+  };
+  const auto phase = [](const results::Result& result, const std::string& name) {
+    for (const results::Phase& p : result.phases)
+      if (p.name == name) return p;
+    return results::Phase{};
+  };
+  const auto together = run("{\"mean\": \"0 us\"}"), late = run("{\"mean\": \"3 ms\", \"seed\": 5}");
+  const base::Duration latest = phase(late, "late start").slowest_rank;
+  CHECK(latest > base::Duration(3e-3));
+  CHECK(late.total > latest);
+  CHECK(late.total < latest + together.total * 1.01);
+  CHECK(phase(late, "dispatch").mean_rank > phase(together, "dispatch").mean_rank + base::Duration(1e-3));
+  CHECK(run("{\"mean\": \"3 ms\", \"seed\": 5}").total == late.total);
+  CHECK(run("{\"mean\": \"3 ms\", \"seed\": 6}").total != late.total);
+}
+
+TEST_CASE("a kernel takes its SMs from the shared expert while it runs") {
+  const auto total = [](const std::string& sms) {
+    const auto result = sim::run(
+        sim::load_scenario("examples/30-deepep-normal.json", {"communication.sms=" + sms, "model.shared_experts=8"}));
+    for (const results::Phase& p : result.phases)
+      if (p.name == "shared expert") return p.slowest_rank;
+    return base::Duration(0);
+  };
+  CHECK(total("60") > total("12"));
+}
+
+TEST_CASE("auto takes the kernel that frameworks run there, and says so") {
+  const auto kernel = [](const std::string& example, const std::string& phase) {
+    return sim::load_scenario("examples/" + example, {"communication.kernel=auto", "step.phase=" + phase}).kernel;
+  };
+  CHECK(kernel("10-pcie-box.json", "decode") == "allgather_reducescatter");
+  CHECK(kernel("12-hgx-h200-9-nodes.json", "decode") == "deepep_low_latency");
+  CHECK(kernel("12-hgx-h200-9-nodes.json", "prefill") == "deepep_normal");
+  CHECK(kernel("13-gb200-nvl72.json", "decode") == "nvlink_one_sided");
+}
+
 }  // namespace moesim::sim
