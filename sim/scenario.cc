@@ -40,14 +40,16 @@ std::optional<std::string> member_text(const JsonNode& node, const std::string& 
   return node.member(key).string();
 }
 
-// A trace's path as seen from anywhere, so that a stored scenario still finds it; the hash must not depend on folders.
-void absolute_trace(base::Json& scenario, const std::string& file, bool only_name) {
-  if (!scenario.contains("routing") || !scenario["routing"].is_object() || !scenario["routing"].contains("trace"))
-    return;
-  base::Json& trace = scenario["routing"]["trace"];
-  if (!trace.is_string()) return;
-  const std::filesystem::path path = std::filesystem::path(file).parent_path() / trace.get<std::string>();
-  trace = only_name ? path.filename().string() : std::filesystem::absolute(path).lexically_normal().string();
+// The paths of a trace and a model's configuration as seen from anywhere, so that a stored scenario still finds them;
+// the hash must not depend on folders.
+void absolute_paths(base::Json& scenario, const std::string& file, bool only_name) {
+  for (const auto& [section, key] : {std::pair("routing", "trace"), std::pair("model", "config")}) {
+    if (!scenario.contains(section) || !scenario[section].is_object() || !scenario[section].contains(key)) continue;
+    base::Json& value = scenario[section][key];
+    if (!value.is_string()) continue;
+    const std::filesystem::path path = std::filesystem::path(file).parent_path() / value.get<std::string>();
+    value = only_name ? path.filename().string() : std::filesystem::absolute(path).lexically_normal().string();
+  }
 }
 
 void read_step(const JsonNode& node, Scenario& scenario) {
@@ -55,10 +57,13 @@ void read_step(const JsonNode& node, Scenario& scenario) {
   step.required("scope").one_of({"moe_layer"});
   const JsonNode layer = step.required("layer");
   scenario.layer = static_cast<std::int32_t>(layer.integer(0, scenario.model.layers - 1));
-  if (scenario.layer < scenario.model.dense_layers) {
+  if (scenario.model.moe_index(scenario.layer) < 0) {
+    const auto& moe_at = scenario.model.moe_at;
+    const std::int32_t first = moe_at.empty() ? scenario.model.dense_layers : moe_at.front();
+    const std::int32_t last = moe_at.empty() ? scenario.model.layers - 1 : moe_at.back();
     layer.fail("a dense layer of " + scenario.model.name + ", which has no experts",
-               "a layer from " + std::to_string(scenario.model.dense_layers) + " to " +
-                   std::to_string(scenario.model.layers - 1));
+               "a layer from " + std::to_string(first) + " to " + std::to_string(last) +
+                   (moe_at.empty() ? "" : " that has, see `moesim model show`"));
   }
   scenario.phase = "decode";
   if (const auto phase = step.optional("phase")) {
@@ -185,8 +190,7 @@ Scenario read_scenario(const base::JsonDocument& document) {
   });
   const workloads::Trace trace = workloads::read_routing(
       root.required("routing"),
-      {&scenario.model, scenario.layer - scenario.model.dense_layers, scenario.tokens_per_gpu, ranks},
-      scenario.warnings);
+      {&scenario.model, scenario.model.moe_index(scenario.layer), scenario.tokens_per_gpu, ranks}, scenario.warnings);
   scenario.routing_source = trace.source;
   scenario.traffic =
       workloads::layer_traffic(trace.layer(0), scenario.placement, static_cast<std::int32_t>(scenario.tokens_per_gpu));
@@ -199,11 +203,11 @@ Scenario read_scenario(const base::JsonDocument& document) {
 
   base::Json text = *document.root;
   text["name"] = scenario.name;
-  absolute_trace(text, document.file, true);
+  absolute_paths(text, document.file, true);
   scenario.hash = base::content_hash(text.dump());
   text = *document.root;
   text["name"] = scenario.name;
-  absolute_trace(text, document.file, false);
+  absolute_paths(text, document.file, false);
   scenario.text = text.dump();
   return scenario;
 }

@@ -33,14 +33,18 @@ base::FlopRate tensor_rate(const profile::Profile& profile, workloads::Dtype dty
 }
 
 ExpertCost expert_cost(const workloads::Model& model, const ExpertWork& work, const profile::Profile& profile) {
-  const double hidden = model.hidden, ffn = model.expert_ffn;
+  // Routed experts work on what was dispatched, shared experts on the whole token.
+  const double width = work.shared ? model.hidden : model.dispatch_width();
+  const double ffn = work.shared ? model.shared_width() : model.expert_ffn;
+  const double matrices = model.expert_matrices;
+  const workloads::WeightFormat weights = work.shared ? model.other_weights : model.expert_weights;
   const auto selections = static_cast<double>(work.selections);
   ExpertCost cost;
-  cost.flops = base::Flops(selections * 6 * hidden * ffn);
-  cost.bytes = base::Bytes(work.experts_hit * 3 * hidden * ffn * workloads::bits_per_weight(model.weights) / 8 +
-                           selections * 2 * (2 * hidden + 3 * ffn));
+  cost.flops = base::Flops(selections * matrices * 2 * width * ffn);
+  cost.bytes = base::Bytes(work.experts_hit * matrices * width * ffn * workloads::bits_per_weight(weights) / 8 +
+                           selections * 2 * (2 * width + matrices * ffn));
   if (profile.ideal) return cost;
-  cost.tensor_time = cost.flops / tensor_rate(profile, model.weights);
+  cost.tensor_time = cost.flops / tensor_rate(profile, multiplied_in(weights));
   cost.hbm_time = cost.bytes / profile.hbm_bandwidth.value;
   return cost;
 }

@@ -23,12 +23,15 @@ std::vector<GpuResources> add_gpu_resources(engine::TaskGraph& graph, const prof
 struct ExpertWork {
   std::int64_t selections = 0;   // (token, expert) pairs computed on this rank
   std::int32_t experts_hit = 0;  // experts whose weights must be read
+  bool shared = false;           // shared experts, not routed ones
 };
 
 // Roofline: launch + max(flops / tensor rate, bytes / HBM bandwidth), where
-//   flops = selections * 3 matrices * 2 * hidden * expert_ffn       (gate, up and down projection)
-//   bytes = experts_hit * 3 * hidden * expert_ffn * weight bytes + selections * 2 * (2 * hidden + 3 * expert_ffn)
-// (bf16 activations: hidden in and out, gate and up written, their product read). No work costs nothing.
+//   flops = selections * matrices * 2 * width * ffn       (matrices: gate, up and down, or without gate 2)
+//   bytes = experts_hit * matrices * width * ffn * stored bytes of a weight + selections * 2 * (2 * width + matrices *
+//           ffn)
+// (bf16 activations: width in and out, gate and up written, their product read). width and ffn are the model's
+// dispatch_width() and expert_ffn, of shared experts hidden and shared_width(). No work costs nothing.
 struct ExpertCost {
   base::Flops flops;
   base::Bytes bytes;

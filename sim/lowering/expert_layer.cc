@@ -42,13 +42,13 @@ KernelCost cost_of(const ExpertLayer& layer, std::span<const std::int32_t> slot_
     const WideEpShape shape{wide_ep_phase(layer.phase),
                             layer.tokens,
                             local,
-                            static_cast<double>(model.hidden),
+                            static_cast<double>(model.dispatch_width()),
                             static_cast<double>(model.expert_ffn),
                             loads_of(slot_tokens)};
     return wide_ep_cost(shape, *layer.profile, parameters);
   }
-  const ExpertMatrices matrices{static_cast<double>(model.hidden), static_cast<double>(model.expert_ffn),
-                                workloads::bits_per_weight(model.weights) / 8, model.weights};
+  const ExpertMatrices matrices{static_cast<double>(model.dispatch_width()), static_cast<double>(model.expert_ffn),
+                                workloads::bits_per_weight(model.expert_weights) / 8, model.weights};
   const GroupedGemmShape shape{layer.tokens, model.top_k, layer.slots, local, matrices, loads_of(slot_tokens)};
   return grouped_gemm_cost(shape, *layer.profile, parameters);
 }
@@ -81,7 +81,8 @@ ExpertKernel choose_expert_kernel(std::string_view name, const workloads::Model&
                                   std::string_view communication) {
   const bool block = model.weights == workloads::Dtype::Fp8Block;
   if (name == "auto") {
-    if (profile.ideal) return ExpertKernel::Roofline;
+    // The calibrated kernels multiply by three matrices: experts without a gate have two.
+    if (profile.ideal || model.expert_matrices != 3) return ExpertKernel::Roofline;
     return block && communication.starts_with("deepep") ? ExpertKernel::WideEp : ExpertKernel::GroupedGemm;
   }
   const auto* const found = std::find(kNames.begin(), kNames.end(), name);
@@ -93,6 +94,12 @@ ExpertKernel choose_expert_kernel(std::string_view name, const workloads::Model&
   const auto kernel = static_cast<ExpertKernel>(found - kNames.begin());
   if (kernel != ExpertKernel::Roofline && profile.ideal)
     throw base::InputError("", "", "expert kernel \"" + std::string(name) + "\" needs a GPU's profile", "\"roofline\"");
+  if (kernel != ExpertKernel::Roofline && model.expert_matrices != 3) {
+    throw base::InputError(
+        "", "",
+        "expert kernel \"" + std::string(name) + "\" is of experts with a gate; those of " + model.name + " have none",
+        "\"roofline\"");
+  }
   if (kernel == ExpertKernel::WideEp && !block) {
     throw base::InputError("", "",
                            "expert kernel \"wide_ep\" multiplies fp8_block weights, the model's are " +
@@ -132,13 +139,14 @@ engine::Compute shared_expert_compute(std::string name, const ExpertLayer& layer
                                       const GpuResources* gpu) {
   const workloads::Model& model = *layer.model;
   if (layer.kernel == ExpertKernel::Roofline || layer.profile->ideal || own_tokens == 0) {
-    return expert_compute(std::move(name), model, {own_tokens * model.shared_experts, model.shared_experts},
+    return expert_compute(std::move(name), model, {own_tokens * model.shared_experts, model.shared_experts, true},
                           *layer.profile, gpu);
   }
-  const auto parameters = layer.profile->kernel(gemm_kernel(model.weights));
-  const std::int64_t inter = std::int64_t{model.expert_ffn} * model.shared_experts;
-  const KernelCost up = gemm_cost({own_tokens, 2 * inter, model.hidden, model.weights}, *layer.profile, parameters);
-  const KernelCost down = gemm_cost({own_tokens, model.hidden, inter, model.weights}, *layer.profile, parameters);
+  const workloads::Dtype dtype = multiplied_in(model.other_weights);
+  const auto parameters = layer.profile->kernel(gemm_kernel(dtype));
+  const std::int64_t inter = std::int64_t{model.shared_width()} * model.shared_experts;
+  const KernelCost up = gemm_cost({own_tokens, 2 * inter, model.hidden, dtype}, *layer.profile, parameters);
+  const KernelCost down = gemm_cost({own_tokens, model.hidden, inter, dtype}, *layer.profile, parameters);
   return compute_of(std::move(name),
                     {up.launch + down.launch, up.tensor + down.tensor, up.memory + down.memory, up.total + down.total},
                     *layer.profile, *gpu);

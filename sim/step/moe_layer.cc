@@ -144,6 +144,10 @@ results::Result simulate_moe_layer(const MoeLayer& layer, const engine::Engine& 
     result.assumptions.push_back(
         "the shared expert runs on a GPU's own tokens while they travel, as two matrix products");
   }
+  if (layer.model->latent_width > 0)
+    result.assumptions.push_back("experts work on " + std::to_string(layer.model->latent_width) + " of " +
+                                 std::to_string(layer.model->hidden) +
+                                 " elements; the projections to and from that width take no time");
   for (const std::string& note : layer.profile->assumptions()) result.assumptions.push_back(note);
   for (const std::string& note : layer.cluster->notes) result.assumptions.push_back(note);
   result.provenance.engine = timeline.engine;

@@ -16,7 +16,10 @@ using tests::model_of;
 using tests::model_preset;
 
 TEST_CASE("every model preset reads, names its source and explains every field") {
-  CHECK(model_presets() == std::vector<std::string>{"deepseek-v3", "qwen3-30b-a3b"});
+  CHECK(model_presets() == std::vector<std::string>{"deepseek-r1", "deepseek-v2-lite", "deepseek-v3", "glm-4.5",
+                                                    "gpt-oss-120b", "gpt-oss-20b", "kimi-k2", "llama-4-maverick",
+                                                    "llama-4-scout", "minimax-m2", "mistral-large-3", "mixtral-8x22b",
+                                                    "mixtral-8x7b", "olmoe", "qwen3-235b-a22b", "qwen3-30b-a3b"});
   for (const std::string& name : model_presets()) {
     CAPTURE(name);
     const Model model = model_preset(name);
@@ -74,7 +77,7 @@ TEST_CASE("impossible shapes of models are refused, naming the field") {
            {R"("hidden": 0)", "/hidden", "out of range"},
            {R"("experts": 65536)", "/experts", "out of range"},
            {R"("top_k": 0)", "/top_k", "out of range"},
-           {R"("weights": "int3")", "/weights", "bf16, fp8, fp8_block, nvfp4"},
+           {R"("weights": "int3")", "/weights", "bf16, fp8, fp8_block, nvfp4, mxfp4"},
            {R"("hiden": 1)", "/", "did you mean \"hidden\""}}) {
     CAPTURE(bad.change);
     const std::string error =
