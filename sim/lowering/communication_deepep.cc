@@ -49,7 +49,7 @@ class DeepEp : public CommunicationKernel {
     exchange.name = spec.name;
     exchange.tokens = spec.tokens;
     exchange.combine = spec.reversed;
-    exchange.hidden = spec.model->hidden;
+    exchange.hidden = spec.model->dispatch_width();
     exchange.experts = spec.tokens->experts_per_rank * spec.tokens->ranks;
     exchange.message = spec.bytes_per_token;
     // Low latency: every choice; normal: one copy per node, or per rank within one node; a rank's own included.

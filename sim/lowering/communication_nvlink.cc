@@ -37,7 +37,7 @@ class NvlinkAllToAll : public CommunicationKernel {
     exchange.name = spec.name;
     exchange.tokens = spec.tokens;
     exchange.combine = spec.reversed;
-    exchange.hidden = spec.model->hidden;
+    exchange.hidden = spec.model->dispatch_width();
     exchange.experts = spec.tokens->experts_per_rank * spec.tokens->ranks;
     exchange.message = spec.bytes_per_token;
     const auto add = [&](NvlinkKernel kernel, std::span<const engine::EventId> waits) {
