@@ -86,7 +86,7 @@ bool ConfigView::flag(std::string_view key, bool otherwise) const {
 }
 
 JsonNode ConfigView::per_layer(std::string_view key, std::int32_t layers) const {
-  const JsonNode list = required(key);
+  JsonNode list = required(key);
   if (list.size() != static_cast<std::size_t>(layers))
     throw base::InputError(list.source(), list.pointer(),
                            std::to_string(list.size()) + " entries for " + std::to_string(layers) + " layers");
