@@ -9,6 +9,7 @@
 #include <ostream>
 
 #include "base/file.h"
+#include "base/statistics.h"
 #include "report/scatter.h"
 #include "validation/kinds.h"
 
@@ -115,12 +116,29 @@ std::string held_out_tables(const validation::TableKind& kind, const std::vector
   return text + "\n";
 }
 
+// The cost of skew by itself, for kernels with measured pairs of one shape.
+std::string skew_table(const std::vector<const KernelResult*>& kernels) {
+  std::string text;
+  for (const KernelResult* kernel : kernels) {
+    const std::vector<double>& errors = kernel->skew_errors;
+    if (errors.empty()) continue;
+    text += row({"`" + kernel->fit.calibration.kernel + "`", std::to_string(errors.size()),
+                 percent(base::quantile(errors, 0.5)), percent(base::quantile(errors, 0.9))});
+  }
+  if (text.empty()) return text;
+  return "\nTime under power-law routing over time under even routing of the same shape, the ratio's error (goal: "
+         "median "
+         "10 %):\n\n" +
+         header({"kernel", "pairs", "median %", "p90 %"}) + text;
+}
+
 std::string fitted_tables(const std::vector<const KernelResult*>& kernels) {
   std::string text = "### Fitted\n\n" + header({"kernel", "table", "rows", "median %", "p90 %"});
   for (const KernelResult* kernel : kernels)
     for (const profile::FittedTable& t : kernel->fit.calibration.tables)
       text += row({"`" + kernel->fit.calibration.kernel + "`", "`" + t.file + "`", std::to_string(t.rows),
                    percent(t.median), percent(t.p90)});
+  text += skew_table(kernels);
   text += "\nFitted rows in eight groups of equal count by size:\n\n" +
           header({"kernel", "size from", "to", "rows", "median %", "p90 %", "bias %"});
   for (const KernelResult* kernel : kernels) {

@@ -63,7 +63,7 @@ Samples read(const Table& table, const System& system) {
       shape.local_experts = shape.experts / ep;
       shape.matrices.weight_bytes = format->weight_bytes;
       shape.matrices.multiply = format->multiply;
-      const double tile = lowering::grouped_gemm_tile(shape.tokens, shape.top_k, shape.experts);
+      const double tile = lowering::grouped_gemm_tile(shape.tokens, shape.top_k, shape.experts, format->multiply);
       const auto loads = cache.loads(*routing, {shape.tokens, shape.top_k, shape.experts, ep, tile});
       Sample sample;
       sample.row = row;
@@ -75,8 +75,9 @@ Samples read(const Table& table, const System& system) {
       sample.error_class = routing->kind == ExpertRouting::Kind::PowerLaw ? "skewed" : "";
       sample.predict = [shape, loads](const System& on, const profile::KernelParameters& parameters) {
         lowering::GroupedGemmShape routed = shape;
-        return over_draws(*loads, [&](const std::vector<lowering::ExpertLoad>& of_experts) {
-          routed.loads = of_experts;
+        return over_draws(*loads, [&](const RankLoads& rank) {
+          routed.loads = rank.experts;
+          routed.fullest = rank.fullest;
           return lowering::grouped_gemm_cost(routed, on.profile(), parameters).total;
         });
       };

@@ -50,8 +50,8 @@ Samples read(const Table& table, const System& system) {
       sample.error_class = routing->kind == ExpertRouting::Kind::PowerLaw ? "skewed" : "";
       sample.predict = [shape, loads](const System& on, const profile::KernelParameters& parameters) {
         lowering::WideEpShape routed = shape;
-        return over_draws(*loads, [&](const std::vector<lowering::ExpertLoad>& of_experts) {
-          routed.loads = of_experts;
+        return over_draws(*loads, [&](const RankLoads& rank) {
+          routed.loads = rank.experts;
           return lowering::wide_ep_cost(routed, on.profile(), parameters).total;
         });
       };

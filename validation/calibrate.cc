@@ -8,6 +8,7 @@
 
 #include "base/statistics.h"
 #include "validation/kinds.h"
+#include "validation/skew.h"
 
 namespace moesim::validation {
 namespace {
@@ -46,6 +47,19 @@ calibration::KernelFit fit_rows(const profile::KernelModel& model, const std::ve
     observations.push_back(std::move(observation));
   }
   return calibration::fit_kernel(model, observations, labels);
+}
+
+std::vector<double> skew_errors(const calibration::KernelFit& fit, const std::vector<Origin>& rows) {
+  std::vector<double> errors;
+  for (std::size_t begin = 0; begin < rows.size();) {
+    const MeasuredTable& table = *rows[begin].table;
+    std::vector<PredictedRow> predicted;
+    for (; begin < rows.size() && rows[begin].table == &table; ++begin)
+      predicted.push_back({rows[begin].sample->row, fit.log_errors[begin]});
+    const auto more = skew_ratio_errors(table.table, table.kind.time_columns, predicted);
+    errors.insert(errors.end(), more.begin(), more.end());
+  }
+  return errors;
 }
 
 // Judges rows, table by table, by a fit that has not seen them.
@@ -222,8 +236,14 @@ std::vector<KernelResult> fit_all(const std::vector<MeasuredTable>& tables, bool
                                     [&](const KernelResult& r) { return r.model.name == model.name; });
       const std::vector<Origin> rows = rows_of(tables, model.name);
       if (done || rows.empty()) continue;
-      KernelResult result{
-          std::string(kind.name), model, fit_rows(model, rows), {}, {}, std::string(rows.front().sample->size_unit)};
+      KernelResult result{std::string(kind.name),
+                          model,
+                          fit_rows(model, rows),
+                          {},
+                          {},
+                          std::string(rows.front().sample->size_unit),
+                          {}};
+      result.skew_errors = skew_errors(result.fit, rows);
       std::vector<double> sizes;
       for (const Origin& origin : rows) sizes.push_back(origin.sample->size);
       result.by_size = calibration::residuals_by_size(result.fit.log_errors, sizes, kSizeBins);

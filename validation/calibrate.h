@@ -42,6 +42,7 @@ struct KernelResult {
   std::vector<HoldOut> hold_outs;
   std::vector<calibration::ResidualBin> by_size;  // of the fitted rows
   std::string size_unit;
+  std::vector<double> skew_errors;  // of the fitted rows with skewed routing: see skew.h
 };
 
 // Fits all kernels of all tables, each kernel to its own rows alone. Without hold-outs the intervals' widths are those

@@ -16,39 +16,42 @@ constexpr std::uint64_t kDraws = 32;
 constexpr std::uint64_t kLow = 3, kHigh = 28;  // of the draws in order: 10 % and 90 %
 constexpr std::uint64_t kSeed = 1;
 
-std::vector<ExpertLoad> loads_of(std::span<const std::int64_t> selections, double tile) {
+RankLoads loads_of(std::span<const std::int64_t> selections, double tile) {
   std::vector<ExpertLoad> loads;
   for (const std::int64_t count : selections) loads.push_back({static_cast<double>(count), 1});
-  return lowering::merge_loads(loads, tile);
+  return {lowering::merge_loads(loads, tile),
+          static_cast<double>(*std::max_element(selections.begin(), selections.end()))};
 }
 
-double rows_of_tiles(const std::vector<ExpertLoad>& loads, double tile) {
+double rows_of_tiles(const RankLoads& rank, double tile) {
   double rows = 0;
-  for (const ExpertLoad& load : loads) rows += load.experts * std::ceil(load.tokens / tile) * tile;
+  for (const ExpertLoad& load : rank.experts) rows += load.experts * std::ceil(load.tokens / tile) * tile;
   return rows;
 }
 
 // Experts are filled one tile after the other, evenly.
-std::vector<ExpertLoad> even_in_tiles(const RoutedExperts& shape) {
+RankLoads even_in_tiles(const RoutedExperts& shape) {
   const double selections = static_cast<double>(shape.tokens) * shape.top_k / shape.ranks;
   const double hit = std::min(std::ceil(selections / shape.tile), static_cast<double>(shape.experts) / shape.ranks);
-  return {{selections / hit, hit}};
+  return {{{selections / hit, hit}}, selections / hit};
 }
 
 RoutedLoads power_law_loads(double exponent, const RoutedExperts& shape) {
   const workloads::PowerLaw law{exponent, shape.tokens, shape.top_k, shape.experts};
-  std::vector<std::vector<ExpertLoad>> draws;
+  std::vector<RankLoads> draws;
+  double fullest = 0;
   std::vector<ExpertLoad> together;
   for (std::uint64_t draw = 0; draw < kDraws; ++draw) {
     base::RandomStream stream(kSeed, "power law", draw);
     const auto selections = workloads::draw_power_law(law, stream);
     draws.push_back(loads_of(workloads::most_loaded_rank(selections, shape.ranks), shape.tile));
-    for (const ExpertLoad& load : draws.back()) together.push_back({load.tokens, load.experts / kDraws});
+    fullest += draws.back().fullest / kDraws;
+    for (const ExpertLoad& load : draws.back().experts) together.push_back({load.tokens, load.experts / kDraws});
   }
   std::stable_sort(draws.begin(), draws.end(), [&](const auto& a, const auto& b) {
     return rows_of_tiles(a, shape.tile) < rows_of_tiles(b, shape.tile);
   });
-  return {lowering::merge_loads(together, shape.tile), draws[kLow], draws[kHigh]};
+  return {{lowering::merge_loads(together, shape.tile), fullest}, draws[kLow], draws[kHigh]};
 }
 
 }  // namespace
@@ -86,10 +89,9 @@ std::shared_ptr<const RoutedLoads> RoutingCache::loads(const ExpertRouting& rout
   return entry;
 }
 
-Estimate over_draws(const RoutedLoads& loads,
-                    const std::function<base::Duration(const std::vector<ExpertLoad>&)>& time) {
+Estimate over_draws(const RoutedLoads& loads, const std::function<base::Duration(const RankLoads&)>& time) {
   Estimate estimate{time(loads.mean), 0, 0};
-  if (loads.low.empty()) return estimate;
+  if (loads.low.experts.empty()) return estimate;
   estimate.draw_low = std::max(0.0, std::log(estimate.time / time(loads.low)));
   estimate.draw_high = std::max(0.0, std::log(time(loads.high) / estimate.time));
   return estimate;

@@ -34,10 +34,16 @@ struct RoutedExperts {
   auto operator<=>(const RoutedExperts&) const = default;
 };
 
-// Loads of the most loaded rank: their mean over the draws, and the draws that 10 % and 90 % of all stay below in rows
-// of full tiles (empty for a rule). One table's rows share them.
+// What the timed rank computes.
+struct RankLoads {
+  std::vector<lowering::ExpertLoad> experts;
+  double fullest = 0;  // tokens of its fullest expert
+};
+
+// Of the most loaded rank: the mean over the draws, and the draws that 10 % and 90 % of all stay below in rows of full
+// tiles (empty for a rule). One table's rows share them.
 struct RoutedLoads {
-  std::vector<lowering::ExpertLoad> mean, low, high;
+  RankLoads mean, low, high;
 };
 
 class RoutingCache {
@@ -49,7 +55,6 @@ class RoutingCache {
 };
 
 // The time at the mean loads, with the interval over the draws. `time` gives microseconds for loads.
-Estimate over_draws(const RoutedLoads& loads,
-                    const std::function<base::Duration(const std::vector<lowering::ExpertLoad>&)>& time);
+Estimate over_draws(const RoutedLoads& loads, const std::function<base::Duration(const RankLoads&)>& time);
 
 }  // namespace moesim::validation

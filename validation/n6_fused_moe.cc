@@ -90,9 +90,7 @@ Samples read(const Table& table, const System& system) {
       sample.size_unit = "tokens";
       sample.error_class = routing->kind == ExpertRouting::Kind::PowerLaw ? "skewed" : "";
       sample.predict = [shape, loads](const System& on, const profile::KernelParameters& parameters) {
-        return over_draws(*loads, [&](const std::vector<lowering::ExpertLoad>& of_experts) {
-          return time_of(shape, of_experts, on, parameters);
-        });
+        return over_draws(*loads, [&](const RankLoads& rank) { return time_of(shape, rank.experts, on, parameters); });
       };
       result.samples.push_back(std::move(sample));
     }

@@ -49,7 +49,9 @@ KernelCost cost_of(const ExpertLayer& layer, std::span<const std::int32_t> slot_
   }
   const ExpertMatrices matrices{static_cast<double>(model.dispatch_width()), static_cast<double>(model.expert_ffn),
                                 workloads::bits_per_weight(model.expert_weights) / 8, model.weights};
-  const GroupedGemmShape shape{layer.tokens, model.top_k, layer.slots, local, matrices, loads_of(slot_tokens)};
+  auto loads = loads_of(slot_tokens);
+  const double fullest = loads.empty() ? 0 : loads.back().tokens;
+  const GroupedGemmShape shape{layer.tokens, model.top_k, layer.slots, local, matrices, std::move(loads), fullest};
   return grouped_gemm_cost(shape, *layer.profile, parameters);
 }
 

@@ -9,8 +9,7 @@
 namespace moesim::lowering {
 namespace {
 
-constexpr double kMatrices = 3;       // gate, up, down
-constexpr double kBytesPerSm = 20e9;  // of copies issued by one SM, per second
+constexpr double kMatrices = 3;  // gate, up, down
 
 }  // namespace
 

@@ -49,7 +49,10 @@ struct ExpertsTime {
 ExpertsTime experts_time(const ExpertMatrices& matrices, std::span<const ExpertLoad> loads, double tile,
                          const ExpertRates& rates, const profile::Profile& profile);
 
-// Seconds of moving `bytes` by instructions of all SMs, about 20 GB/s each on Hopper and Blackwell alike.
+// Bytes per second that the instructions of one SM move, on Hopper and Blackwell alike.
+inline constexpr double kBytesPerSm = 20e9;
+
+// Seconds of moving `bytes` by instructions of all SMs.
 double sm_copy_time(double bytes, const profile::Profile& profile);
 
 }  // namespace moesim::lowering

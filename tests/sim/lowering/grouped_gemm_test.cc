@@ -39,12 +39,11 @@ std::vector<ExpertLoad> even_loads(std::int64_t tokens, std::int32_t top_k, std:
 }
 
 GroupedGemmShape deepseek(std::int64_t tokens, std::int32_t ranks, Dtype dtype) {
-  return {tokens,
-          8,
-          256,
-          256 / ranks,
-          {7168, 2048, workloads::bits_per_weight(dtype) / 8, dtype},
-          even_loads(tokens, 8, 256, ranks)};
+  auto loads = even_loads(tokens, 8, 256, ranks);
+  double fullest = 0;
+  for (const ExpertLoad& load : loads) fullest = std::max(fullest, load.tokens);
+  return {tokens,           8,      256, 256 / ranks, {7168, 2048, workloads::bits_per_weight(dtype) / 8, dtype},
+          std::move(loads), fullest};
 }
 
 ExpertRates perfect(double overlap) { return {1, 1, 0, overlap}; }
@@ -136,12 +135,25 @@ TEST_CASE("merged loads cost the same and hold the same selections") {
   CHECK(few.selections == doctest::Approx(all.selections).epsilon(1e-12));
 }
 
-TEST_CASE("the tile is the smallest power of two from 16 to 128 that holds the mean tokens of an expert") {
-  CHECK(grouped_gemm_tile(1, 8, 256) == 16);  // 512 tokens with 8 of 256 experts: 16 each
-  CHECK(grouped_gemm_tile(512, 8, 256) == 16);
-  CHECK(grouped_gemm_tile(513, 8, 256) == 32);
-  CHECK(grouped_gemm_tile(4096, 8, 256) == 128);
-  CHECK(grouped_gemm_tile(1 << 20, 8, 256) == 128);
+TEST_CASE("the tile is the smallest power of two from 16 to the format's largest that holds an expert's mean tokens") {
+  CHECK(grouped_gemm_tile(1, 8, 256, Dtype::Bf16) == 16);
+  CHECK(grouped_gemm_tile(16 * 32, 8, 256, Dtype::Bf16) == 16);
+  CHECK(grouped_gemm_tile(16 * 32 + 1, 8, 256, Dtype::Bf16) == 32);
+  CHECK(grouped_gemm_tile(128 * 32, 8, 256, Dtype::Bf16) == 128);
+  CHECK(grouped_gemm_tile(128 * 32 + 1, 8, 256, Dtype::Fp8) == 256);
+  CHECK(grouped_gemm_tile(1 << 20, 8, 256, Dtype::Fp8) == 256);
+  CHECK(grouped_gemm_tile(1 << 20, 8, 256, Dtype::Fp8Block) == 128);
+  CHECK(grouped_gemm_tile(1 << 20, 8, 256, Dtype::Nvfp4) == 128);
+}
+
+TEST_CASE("a fuller fullest expert costs its tokens' copy by its own share of the thread blocks") {
+  for_every_gpu_and_format([](const profile::Profile& profile, Dtype dtype, const auto& parameters) {
+    GroupedGemmShape shape = deepseek(4096, 8, dtype);
+    const double before = grouped_gemm_cost(shape, profile, parameters).total.value();
+    shape.fullest += 1000;
+    const double expected = parameters.at("cm") * 1000 * 2 * 7168 / kBytesPerSm;
+    CHECK(grouped_gemm_cost(shape, profile, parameters).total.value() - before == doctest::Approx(expected));
+  });
 }
 
 TEST_CASE("a format that the GPU does not compute in is refused by name") {
