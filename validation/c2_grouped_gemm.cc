@@ -120,10 +120,14 @@ TableKind grouped_gemm_kind() {
   kind.limits =
       "nvfp4 streams its weights at one of two rates, a factor of two apart, depending on the tactic that the tuner "
       "picked for each tp and ep; nothing in a row tells which, so the middle is predicted and the interval is wide. "
-      "fp8_block is another kernel on Blackwell (DeepGEMM) than on Hopper and does not transfer between them. Fitted "
-      "to 1024 tokens or fewer, the rate at many tokens is not identified: arithmetic hides behind the weights there. "
+      "fp8_block is another kernel on Blackwell (DeepGEMM) than on Hopper and does not transfer between them; bf16 and "
+      "fp8 are the same kernel on both and do. Fitted to 1024 tokens or fewer, the rate at many tokens is not "
+      "identified: arithmetic hides behind the weights there. "
       "Hopper's fp8_block slows down beyond 32768 selections of wide experts (tp 1, ep 1 or 2), where buffers outgrow "
-      "every cache: not modelled. A power-law row is one draw: its loads are known only as a distribution.";
+      "every cache: not modelled. bf16 and fp8 are measured with 8 experts only. Weights of 4 or 8 bits that are "
+      "widened to bf16 or fp8 (int4_wo, w4afp8, w4a16_mxfp4 and the like) are measured nowhere: their bytes and the "
+      "products' format are all that is known, and the work of widening is not in the prediction. A power-law row is "
+      "one draw: its loads are known only as a distribution.";
   return kind;
 }
 
