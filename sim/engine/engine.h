@@ -15,6 +15,7 @@ namespace moesim::engine {
 struct EngineOptions {
   double tolerance = 0;  // relative batching of completions, engine "fluid" only; 0 is exact
   bool certify = false;  // check max-min optimality after every solve, engine "fluid" only
+  bool replay = true;    // simulate identical exchanges once, engine "fluid" only: the same bits either way
 };
 
 class Engine {

@@ -1,7 +1,9 @@
 #include "sim/engine/fluid_engine.h"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
+#include <unordered_map>
 
 #include "base/error.h"
 #include "sim/engine/flow_classes.h"
@@ -68,6 +70,7 @@ class Execution {
       for (std::int32_t r = 0; r < exchange.ranks; ++r)
         if (undelivered_[of.done(r).index()] > 0) ++pending_[of.done(r).index()];
     }
+    if (options.replay) find_repeated();
     held_.resize(graph.resources().size());
     for (std::uint32_t r = 0; r < graph.resources().size(); ++r) {
       base_capacity_.push_back(graph.resources()[r].capacity);
@@ -108,6 +111,22 @@ class Execution {
     std::int32_t waiting = 0;  // sources with flows that have not started
     bool announced = false;
   };
+
+  // Marks exchanges with equal flows, for the network to simulate once.
+  void find_repeated() {
+    std::unordered_map<std::uint64_t, std::uint32_t> first;
+    std::vector<char> repeated(graph_.exchanges().size());
+    for (std::uint32_t x = 0; x < repeated.size(); ++x) {
+      std::uint64_t h = graph_.exchanges()[x].flows.size();
+      for (const Flow& flow : graph_.exchanges()[x].flows) {
+        h = (h ^ flow.path.value ^ std::bit_cast<std::uint64_t>(flow.amount)) * 0x9e3779b97f4a7c15u;
+        h ^= h >> 29;
+      }
+      const auto [found, is_new] = first.emplace(h, x);
+      if (!is_new) repeated[x] = repeated[found->second] = 1;
+    }
+    network_.set_repeated(std::move(repeated));
+  }
 
   void index_waiters() {
     const std::size_t events = pending_.size();

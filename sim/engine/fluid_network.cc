@@ -31,6 +31,10 @@ FluidNetwork::FluidNetwork(const Routes& routes, std::vector<double> capacity, s
   link_family_.resize(links);
   link_component_.assign(links, kNone);
   link_local_.assign(links, 0);
+  class_recorder_.assign(classes, kNone);
+  class_candidate_.assign(classes, kNone);
+  arrived_.assign(classes, 0);
+  link_candidate_.assign(links, kNone);
 }
 
 void FluidNetwork::expect(std::uint32_t klass) {
@@ -42,6 +46,7 @@ void FluidNetwork::expect(std::uint32_t klass) {
     return;
   }
   Component& component = *components_[c];
+  break_recording(component);
   ++component.expected;
   const std::uint32_t local = local_[klass];
   if (component.fluid.rates().flows(local) + expected_[klass] > component.room[local] && !component.outdated) {
@@ -64,29 +69,42 @@ void FluidNetwork::touch(std::uint32_t component) {
 
 // Moves the component's clock to the present; what is due there ends.
 void FluidNetwork::synchronise(Component& component, double now) {
-  if (component.fluid.clock() == now) return;
-  component.fluid.advance(now);
+  if (component.present == now) return;
+  component.present = now;
+  component.fluid.advance(now - component.origin);
+  const std::size_t first_ended = ended_.size();
   component.fluid.complete_due(flows_, ended_);
+  record(component, first_ended);
+}
+
+// Time must not run backwards by rounding.
+void FluidNetwork::set_next(std::uint32_t c, double by_its_clock) {
+  Component& component = *components_[c];
+  component.next = std::max(component.present, component.origin + by_its_clock);
+  heap_update(c);
 }
 
 void FluidNetwork::flush(double now, std::vector<Completed>& completed) {
+  if (!replaying_.empty() && !in_the_past_) stop_disturbed_replays(now);
   for (const auto& [link, capacity] : capacity_changes_) {
     if (capacity_[link] == capacity) continue;
     capacity_[link] = capacity;
     const std::uint32_t c = link_component_[link];
     if (c == kNone) continue;
     synchronise(*components_[c], now);
+    break_recording(*components_[c]);
     components_[c]->fluid.set_capacity(link_local_[link], capacity);
     touch(c);
   }
   capacity_changes_.clear();
+  if (!newcomers_.empty() && !arrivals_.empty() && !in_the_past_) remember_or_replay(now);
   if (!newcomers_.empty() || !outdated_.empty()) rebuild(now);
   for (const Arrival& arrival : arrivals_) {
     const std::uint32_t c = component_[arrival.klass];
     Component& component = *components_[c];
     synchronise(component, now);
     component.fluid.add(flows_, local_[arrival.klass], arrival.amount, arrival.exchange, arrival.index);
-    component.epoch = now;
+    component.epoch = component.fluid.clock();
     --component.expected;
     --expected_[arrival.klass];
     touch(c);
@@ -102,12 +120,11 @@ void FluidNetwork::flush(double now, std::vector<Completed>& completed) {
       retire(c);
     } else if (!worth_a_look(component) || !look_again(c, now)) {
       component.fluid.schedule(flows_, options_.tolerance, component.epoch);
-      component.next = component.fluid.next();
-      heap_update(c);
+      set_next(c, component.fluid.next());
     }
   }
   dirty_.clear();
-  if (options_.certify) check_certificate();
+  if (options_.certify && !in_the_past_) check_certificate();
   report(now, completed);
 }
 
@@ -115,10 +132,21 @@ void FluidNetwork::complete(double now, std::vector<Completed>& completed) {
   while (next() <= now) {
     const std::uint32_t c = heap_.front();
     Component& component = *components_[c];
+    if (component.replay != nullptr) {
+      replay_ends(c, now, completed);
+      continue;
+    }
+    const std::size_t first_ended = ended_.size();
     component.fluid.complete_scheduled(flows_, ended_);
+    component.present = now;
+    record(component, first_ended);
     component.next = kNever;
     heap_update(c);
-    touch(c);
+    if (component.expected == 0 && component.fluid.classes_with_flows() == 0) {
+      retire(c);
+    } else {
+      touch(c);
+    }
   }
   report(now, completed);
 }
@@ -153,7 +181,10 @@ void FluidNetwork::rebuild(double now) {
   classes_.assign(newcomers_.begin(), newcomers_.end());
   for (const std::uint32_t klass : newcomers_) listed_[klass] = 0;
   newcomers_.clear();
-  for (const std::uint32_t c : outdated_) take_apart(c, now);
+  for (const std::uint32_t c : outdated_) {
+    break_recording(*components_[c]);
+    take_apart(c, now);
+  }
   outdated_.clear();
   std::sort(classes_.begin(), classes_.end());
   for (const std::uint32_t klass : classes_) room_[klass] = 2 * (adopted_[klass].flows + expected_[klass]) + 2;
@@ -165,7 +196,8 @@ void FluidNetwork::rebuild(double now) {
     for (std::uint32_t h = routes_.begin[classes_[i]]; h < routes_.begin[classes_[i] + 1]; ++h)
       link_family_[routes_.link[h]] = {family, families_[family].generation};
   }
-  put_together(routes_, classes_, now, families);
+  put_together(routes_, classes_, {now, now, 0, kNone}, families);
+  for (const std::uint32_t klass : classes_) class_recorder_[klass] = kNone;
 }
 
 void FluidNetwork::take_apart(std::uint32_t c, double now) {
@@ -175,13 +207,15 @@ void FluidNetwork::take_apart(std::uint32_t c, double now) {
     const std::uint32_t klass = component.classes[i];
     const std::uint32_t flows = component.fluid.rates().flows(i);
     component_[klass] = kNone;
-    if (flows > 0) adopted_[klass] = {component.fluid.heap(i), flows, component.fluid.progress(i), component.epoch};
+    if (flows > 0)
+      adopted_[klass] = {component.fluid.heap(i), flows, component.fluid.progress(i),
+                         component.origin + component.epoch};
     if (flows > 0 || expected_[klass] > 0) classes_.push_back(klass);
   }
   retire(c);
 }
 
-void FluidNetwork::put_together(const Routes& routes, std::span<const std::uint32_t> members, double now,
+void FluidNetwork::put_together(const Routes& routes, std::span<const std::uint32_t> members, const Origin& from,
                                 std::span<const std::uint32_t> families) {
   const auto labels = decomposer_.component();
   const std::uint32_t count = decomposer_.components();
@@ -203,19 +237,25 @@ void FluidNetwork::put_together(const Routes& routes, std::span<const std::uint3
     families_[family].components.push_back(c);
     ++families_[family].alive;
     const std::uint32_t size = component_begin_[k] - begin;
-    build(c, routes, std::span(member_of_).subspan(begin, size), std::span(by_component_).subspan(begin, size), now);
+    Origin origin = from;
+    if (origin.recording == kNone) origin.recording = class_recorder_[by_component_[begin]];
+    build(c, routes, std::span(member_of_).subspan(begin, size), std::span(by_component_).subspan(begin, size), origin);
     begin = component_begin_[k];
   }
 }
 
 void FluidNetwork::build(std::uint32_t c, const Routes& routes, std::span<const std::uint32_t> members,
-                         std::span<const std::uint32_t> classes, double now) {
+                         std::span<const std::uint32_t> classes, const Origin& from) {
   Component& component = *components_[c];
   component.classes.assign(classes.begin(), classes.end());
   component.room.clear();
   component.links.clear();
   component.expected = 0;
-  component.epoch = 0;
+  component.origin = from.origin;
+  component.present = from.now;
+  component.epoch = kLongAgo;
+  component.recording = from.recording;
+  if (component.recording != kNone) ++recorders_[component.recording].parts;
   MaxMinProblem& p = problem_;
   p.capacity.clear();
   p.route_begin.assign(1, 0);
@@ -248,14 +288,14 @@ void FluidNetwork::build(std::uint32_t c, const Routes& routes, std::span<const 
   component.kept.weight = p.route_weight;
   component.kept.rate_cap = p.rate_cap;
   p.room = component.room;
-  component.fluid.build(p, now);
+  component.fluid.build(p, from.clock);
   for (std::uint32_t i = 0; i < classes.size(); ++i) {
     component_[classes[i]] = c;
     local_[classes[i]] = i;
     Adopted& adopted = adopted_[classes[i]];
     if (adopted.flows == 0) continue;
     component.fluid.adopt(flows_, i, adopted.heap, adopted.flows, adopted.progress);
-    component.epoch = std::max(component.epoch, adopted.epoch);
+    component.epoch = std::max(component.epoch, adopted.epoch - component.origin);
     adopted = {};
   }
   set_look(component, kFirstPatience);
@@ -294,8 +334,11 @@ bool FluidNetwork::look_again(std::uint32_t c, double now) {
   classes_.clear();
   const double patience = component.patience;
   std::swap(apart_, component.kept);
+  const Origin from{now, component.origin, component.fluid.clock(), component.recording};
+  if (from.recording != kNone) ++recorders_[from.recording].parts;  // keeps it
   take_apart(c, now);
-  put_together(apart_, members_, now, families);
+  put_together(apart_, members_, from, families);
+  if (from.recording != kNone) part_ended(from.recording);
   if (decomposer_.components() == 1) set_look(*components_[component_[classes_[0]]], kMorePatience * patience);
   --families_[families[0]].alive;
   return true;
@@ -330,6 +373,9 @@ void FluidNetwork::retire(std::uint32_t c) {
     if (link_component_[link] == c) link_component_[link] = kNone;
   for (const std::uint32_t klass : component.classes)
     if (component_[klass] == c) component_[klass] = kNone;
+  if (component.recording != kNone) part_ended(component.recording);
+  component.recording = kNone;
+  component.replay = nullptr;
   component.alive = component.dirty = component.outdated = false;
   component.next = kNever;
   heap_update(c);

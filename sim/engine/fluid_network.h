@@ -4,7 +4,9 @@
 // one after the other. Changes of one moment take effect together at flush(). A component is built anew when a class
 // appears that it does not know. Now and then it is looked at again: it may fall apart (rails do, once the traffic
 // inside the nodes is over). Each time that it does not, more work has to be done before the next look. Nothing that a
-// component computes depends on others.
+// component computes depends on others, nor on when it starts: its clock counts from its origin. So an exchange that
+// starts as a whole, apart from all others, just as one before it did, is *replayed* (fluid_replay.cc): a component of
+// its own knows when its flows will end. If somebody joins it after all, it is simulated from its start to the present.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +15,7 @@
 #include <vector>
 
 #include "sim/engine/decompose.h"
+#include "sim/engine/exchange_memory.h"
 #include "sim/engine/flow_heaps.h"
 #include "sim/engine/fluid_component.h"
 
@@ -33,6 +36,11 @@ class FluidNetwork {
   FluidNetwork(const Routes& routes, std::vector<double> capacity, std::vector<double> least, std::vector<double> most,
                Options options);
 
+  // Which exchanges have an equal, [exchanges]: only those are remembered.
+  void set_repeated(std::vector<char> repeated) { repeated_ = std::move(repeated); }
+  // How many exchanges were replayed instead of simulated.
+  std::uint64_t replays() const { return replays_; }
+
   void expect(std::uint32_t klass);
   // A flow that was expected starts at the present. `exchange` and `index` come back in Completed.
   void start(std::uint32_t klass, double amount, std::uint32_t exchange, std::uint32_t index);
@@ -49,6 +57,7 @@ class FluidNetwork {
 
  private:
   static constexpr double kNever = std::numeric_limits<double>::infinity();
+  static constexpr double kLongAgo = -kNever;
   static constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
 
   struct Component {
@@ -57,13 +66,19 @@ class FluidNetwork {
     std::vector<std::uint32_t> room;     // [classes]
     std::vector<std::uint32_t> links;    // that it keeps
     Routes kept;                         // of its classes: hops over these links
+    double origin = 0;                   // from when its clock counts
+    double present = 0;                  // up to when it is simulated
     double next = kNever;
-    double epoch = 0;  // when it last got flows
+    double epoch = kLongAgo;  // when it last got flows, by its clock
     std::uint32_t family = 0;
     std::uint32_t expected = 0;  // flows
     std::uint64_t look_at = 0;   // the solver's work at which to look at it again
     double patience = 0;         // the work to do before, in units of what a look costs
     std::uint32_t heap_place = kNone;
+    std::uint32_t recording = kNone;                    // that its ends belong to
+    const ExchangeMemory::Recording* replay = nullptr;  // what it replays, if it does
+    std::size_t replay_at = 0;                          // the next end
+    std::uint32_t exchange = kNone;                     // that it replays
     bool alive = false;
     bool dirty = false;
     bool outdated = false;  // to be built anew
@@ -86,21 +101,52 @@ class FluidNetwork {
     std::uint32_t heap = FlowHeaps::kNone;
     std::uint32_t flows = 0;
     double progress = 0;
-    double epoch = 0;
+    double epoch = kLongAgo;
   };
+
+  struct Origin {  // what new components start from
+    double now;
+    double origin;
+    double clock;
+    std::uint32_t recording;
+  };
+  struct Recorder {  // of an exchange that is being simulated and remembered
+    ExchangeMemory::Recording recording;
+    std::uint32_t exchange = kNone;
+    std::uint32_t parts = 0;  // components
+    bool broken = false;      // somebody joined it
+  };
+  struct Candidate {  // an exchange that may start as a whole, apart from others
+    std::uint32_t exchange;
+    bool alone;
+    ExchangeMemory::Start start;
+  };
+
+  // fluid_replay.cc
+  void remember_or_replay(double now);
+  std::vector<Candidate> find_candidates();
+  void start_recording(Candidate& candidate);
+  void start_replay(std::uint32_t exchange, const ExchangeMemory::Recording& recording, double now);
+  void replay_ends(std::uint32_t component, double now, std::vector<Completed>& completed);
+  void break_recording(const Component& component);
+  void record(const Component& component, std::size_t first_ended);
+  void part_ended(std::uint32_t recorder);
+  void stop_disturbed_replays(double now);
+  void stop_replay(std::uint32_t component, double now);
 
   void touch(std::uint32_t component);
   void synchronise(Component& component, double now);
+  void set_next(std::uint32_t component, double by_its_clock);
   void outdate_family(FamilyRef ref);
   void rebuild(double now);
   // Lists the component's classes that still matter, keeps their flows in adopted_, and retires it.
   void take_apart(std::uint32_t component, double now);
   // Builds the components of classes_, which decomposer_ has just looked at as classes `members` of `routes`;
   // `families` by its number for them.
-  void put_together(const Routes& routes, std::span<const std::uint32_t> members, double now,
+  void put_together(const Routes& routes, std::span<const std::uint32_t> members, const Origin& from,
                     std::span<const std::uint32_t> families);
   void build(std::uint32_t component, const Routes& routes, std::span<const std::uint32_t> members,
-             std::span<const std::uint32_t> classes, double now);
+             std::span<const std::uint32_t> classes, const Origin& from);
   static void set_look(Component& component, double patience);
   static bool worth_a_look(const Component& component);
   bool look_again(std::uint32_t component, double now);
@@ -141,6 +187,19 @@ class FluidNetwork {
   std::vector<Arrival> arrivals_;
   std::vector<FluidComponent::Ended> ended_;
   MaxMinProblem problem_;
+
+  // Remembering exchanges.
+  ExchangeMemory memory_;
+  std::vector<char> repeated_;  // [exchanges]
+  std::vector<Recorder> recorders_;
+  std::vector<std::uint32_t> free_recorders_;
+  std::vector<std::uint32_t> class_recorder_;   // [classes] while a recorded exchange is built
+  std::vector<std::uint32_t> class_candidate_;  // [classes] scratch
+  std::vector<std::uint32_t> link_candidate_;   // [links] scratch
+  std::vector<std::uint32_t> arrived_;          // [classes] scratch
+  std::vector<std::uint32_t> replaying_;        // components, in no order
+  std::uint64_t replays_ = 0;
+  bool in_the_past_ = false;
 };
 
 }  // namespace moesim::engine
