@@ -65,7 +65,8 @@ TEST_CASE("packing gives each choice a row of its own expert's block, and the we
     CHECK(row >= first[static_cast<std::size_t>(expert)]);
     CHECK(row < first[static_cast<std::size_t>(expert) + 1]);
     CHECK(packed[static_cast<std::size_t>(row)] == -1);
-    packed[static_cast<std::size_t>(row)] = static_cast<float>(choice / kTopK);
+    const std::size_t token = choice / kTopK;
+    packed[static_cast<std::size_t>(row)] = static_cast<float>(token);
     rows.push_back(row);
   }
   const std::vector<float> weights{0.5F, 0.25F, 0.125F, 0.125F};
