@@ -14,7 +14,8 @@ namespace {
 
 using workloads::Dtype;
 
-constexpr std::array<double, 5> kSplits{1, 2, 4, 8, 16};
+constexpr std::array<double, 8> kSplits{1, 2, 3, 4, 6, 8, 12, 16};
+constexpr double kSplitWaves = 4;         // split-K is for few tiles: it is not tried beyond so many waves
 constexpr double kDepthStep = 64;         // elements of k per step of a tile's loop
 constexpr double kStrip = 4;              // tiles of a strip that are walked together
 constexpr double kQuantiserWidth = 512;   // elements that one thread block of a block-scaled quantiser takes at least
@@ -29,10 +30,15 @@ double missing(double bytes, double cache) {
 
 double fourth(double x) { return x * x * x * x; }
 
+// (x^8 + y^8)^(1/8)
+double nearly_max(double x, double y) {
+  return std::sqrt(std::sqrt(std::sqrt(fourth(x) * fourth(x) + fourth(y) * fourth(y))));
+}
+
 // All in SI units; B/cycle have become bytes per second of one SM.
 struct Rates {
   double sms = 0, l2_bytes = 0;
-  double hbm = 0, cache = 0;  // of the whole GPU
+  double hbm = 0, cache = 0, sustained = 0;  // of the whole GPU
   double multiply = 0, fetch = 0, store = 0, serial = 0;
   double split_launch = 0, overlap = 0, keep = 0;
 };
@@ -49,9 +55,13 @@ Rates rates_of(Dtype dtype, const profile::Profile& profile, const profile::Kern
     const double watts_per_tflops = profile.power.value.value() / (profile.bf16.value.value() * 1e-12);
     share *= std::pow(watts_per_tflops, parameters.at("power"));
   }
-  rates.multiply = tensor_rate(profile, dtype).value() * share / rates.sms;
-  rates.fetch = parameters.at("r") * clock;
-  rates.store = parameters.at("store") * clock;
+  const double peak = tensor_rate(profile, dtype).value();
+  rates.sustained = peak * share;
+  rates.multiply = peak / rates.sms * (dtype == Dtype::Fp8Block ? parameters.at("promote") : 1);
+  // Of the bf16 rate in every format: the SM's paths are built for it.
+  const double thousand_flops = profile.bf16.value.value() / rates.sms * 1e-3;
+  rates.fetch = parameters.at("r") * thousand_flops;
+  rates.store = parameters.at("store") * thousand_flops;
   rates.serial = parameters.at("lambda") / clock;
   rates.split_launch = dtype == Dtype::Bf16 || dtype == Dtype::Fp8 ? parameters.at("cs") * 1e-6 : 0;
   rates.overlap = parameters.at("p");
@@ -87,6 +97,7 @@ KernelCost gemm_cost(const GemmShape& shape, const profile::Profile& profile,
   const double hit =
       shape.weights_in_turn > 0 ? 1 / (1 + fourth((shape.weights_in_turn * b + a + c) / rates.l2_bytes)) : 0;
   const double seconds_per_byte = (1 - hit) / rates.hbm + hit / rates.cache;
+  const double sustained = 2 * m * n * k / rates.sustained;
   const double miss_a = missing(a, rates.keep), miss_b = missing(b, rates.keep);
 
   double best = std::numeric_limits<double>::infinity();
@@ -101,7 +112,7 @@ KernelCost gemm_cost(const GemmShape& shape, const profile::Profile& profile,
     const double storing = rows * columns * kBytesOut / rates.store;
     for (const double split : kSplits) {
       const double tiles = down * across * tile.sms * split;
-      if (split > 1 && (rates.split_launch == 0 || tiles > 2 * slots)) break;
+      if (split > 1 && (rates.split_launch == 0 || tiles > kSplitWaves * slots)) break;
       const double depth = std::ceil(k / split / kDepthStep) * kDepthStep;
       const double multiply = 2 * tile.rows * tile.columns * depth / rates.multiply;
       const double fetch = (rows + columns / tile.sms) * depth * bytes / rates.fetch;
@@ -109,12 +120,12 @@ KernelCost gemm_cost(const GemmShape& shape, const profile::Profile& profile,
       const double waves = std::ceil(tiles / slots);
       const double reduction = split > 1 ? rates.split_launch + kBytesOfPartialSum * m * n * split / rates.hbm : 0;
       const double least = waves * (std::max({multiply, fetch, loop}) + storing);
-      if (std::max(least, stream) + reduction >= best) continue;
+      if (std::max({least, sustained, stream}) + reduction >= best) continue;
       const double unit = std::sqrt(std::sqrt(fourth(multiply) + fourth(fetch) + fourth(loop))) + storing;
-      const double time = smooth_max(waves * unit, stream, rates.overlap) + reduction;
+      const double time = smooth_max(nearly_max(waves * unit, sustained), stream, rates.overlap) + reduction;
       if (time >= best) continue;
       best = time;
-      cost.tensor = base::Duration(waves * multiply);
+      cost.tensor = base::Duration(std::max(waves * multiply, sustained));
       cost.memory = base::Duration(stream);
     }
   }

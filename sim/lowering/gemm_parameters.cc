@@ -14,7 +14,7 @@ constexpr ParameterSpec launch(double start) {
   return {"t0", "us", start, 0.5, 50, 0.5, Scope::Family, "launch to end of an empty kernel, quantiser included"};
 }
 constexpr ParameterSpec tensor(double start, double upper, Scope scope) {
-  return {"F", "1", start, 0.4, upper, 0.15, scope, "share of the datasheet's tensor rate that full tiles reach"};
+  return {"F", "1", start, 0.4, upper, 0.15, scope, "share of the datasheet's tensor rate that all SMs sustain"};
 }
 constexpr ParameterSpec kPower{
     "power", "1", 0.24,          0.02,
@@ -22,15 +22,18 @@ constexpr ParameterSpec kPower{
 constexpr ParameterSpec memory(double start) {
   return {"bw", "1", start, 0.4, 0.98, 0.08, Scope::Family, "share of the datasheet's HBM rate of streamed operands"};
 }
-constexpr ParameterSpec fetch(double start) {
-  return {"r", "B/cycle", start, 16, 400, 0.5, Scope::Family, "operands that one SM fetches through L2"};
+constexpr ParameterSpec fetch(double start, Scope scope) {
+  return {"r", "B/kFLOP", start, 4, 100, 0.5, scope, "operands that an SM fetches through L2, per bf16 operation"};
 }
 constexpr ParameterSpec serial(double start) {
   return {"lambda", "cycle", start, 0.05, 20, 0.7, Scope::Family, "least time of a tile's loop per element of k"};
 }
-constexpr ParameterSpec store(double start) {
-  return {"store", "B/cycle", start, 2, 400, 0.7, Scope::Family, "results that one SM stores after its loop"};
+constexpr ParameterSpec store(double start, Scope scope) {
+  return {"store", "B/kFLOP", start, 0.5, 50, 0.5, scope, "results that an SM stores, per bf16 operation"};
 }
+constexpr ParameterSpec kPromote{
+    "promote", "1", 0.85,          0.4,
+    0.98,      0.2, Scope::Family, "share of the tensor rate at which a tile multiplies: partial sums are scaled"};
 constexpr ParameterSpec kSplit{"cs", "us", 2.3, 0.2, 20, 0.4, Scope::Family, "reduction of split-K: its launch"};
 constexpr ParameterSpec overlap(double start) {
   return {"p", "1", start, 1, 8, 0.3, Scope::Shared, "how well tiles and stream overlap: 1 not at all"};
@@ -45,25 +48,24 @@ constexpr ParameterSpec kQuantiseInCache{
 constexpr ParameterSpec kQuantiseKeep{"ql", "1", 0.4,           0.05,
                                       3,    0.3, Scope::Shared, "share of L2 that holds A for the quantiser"};
 
-constexpr std::array kBf16{launch(3.0),  tensor(0.9, 0.94, Scope::Shared),
-                           kPower,       memory(0.82),
-                           fetch(64),    serial(2.0),
-                           store(25),    kSplit,
-                           overlap(3.0), kCacheRate,
-                           kKeep};
-constexpr std::array kFp8{launch(12),   tensor(0.85, 0.98, Scope::Family),
-                          memory(0.82), fetch(90),
-                          serial(1.3),  store(35),
+constexpr std::array kBf16{
+    launch(3.0), tensor(0.9, 0.98, Scope::Shared), kPower, memory(0.82), fetch(16, Scope::Shared),
+    serial(2.0), store(4.5, Scope::Shared),        kSplit, overlap(3.0), kCacheRate,
+    kKeep};
+constexpr std::array kFp8{launch(12),   tensor(0.75, 0.98, Scope::Family),
+                          memory(0.82), fetch(16, Scope::Family),
+                          serial(1.3),  store(4.5, Scope::Family),
                           kSplit,       overlap(2.7),
                           kCacheRate,   kKeep,
                           quantise(8),  kQuantiseInCache,
                           kQuantiseKeep};
 constexpr std::array kFp8Block{launch(5),
-                               tensor(0.8, 0.98, Scope::Family),
+                               tensor(0.75, 0.98, Scope::Family),
+                               kPromote,
                                memory(0.88),
-                               fetch(110),
+                               fetch(16, Scope::Family),
                                serial(1.6),
-                               store(18),
+                               store(4.5, Scope::Family),
                                overlap(1.8),
                                kCacheRate,
                                kKeep,
@@ -71,11 +73,11 @@ constexpr std::array kFp8Block{launch(5),
                                kQuantiseInCache,
                                kQuantiseKeep};
 constexpr std::array kNvfp4{launch(6),
-                            tensor(0.85, 0.98, Scope::Family),
+                            tensor(0.6, 0.98, Scope::Family),
                             memory(0.78),
-                            fetch(100),
+                            fetch(16, Scope::Family),
                             serial(3.0),
-                            store(32),
+                            store(4.5, Scope::Family),
                             overlap(2.5),
                             kCacheRate,
                             kKeep,

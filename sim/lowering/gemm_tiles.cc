@@ -36,8 +36,8 @@ std::span<const GemmTile> gemm_tiles(std::string_view family, workloads::Dtype d
                                      block_scaled_128 = block_scaled_tiles(128);
   static const std::vector<GemmTile> hopper = instruction_tiles(std::array{64.0, 128.0, 256.0});
   static const std::vector<GemmTile> blackwell = instruction_tiles(std::array{128.0});
-  static constexpr std::array<GemmTile, 5> warp_wide{
-      {{64, 64, 1}, {64, 128, 1}, {128, 64, 1}, {128, 256, 1}, {256, 128, 1}}};
+  static constexpr std::array<GemmTile, 6> warp_wide{
+      {{64, 64, 1}, {64, 128, 1}, {128, 64, 1}, {128, 128, 1}, {128, 256, 1}, {256, 128, 1}}};
   if (dtype == workloads::Dtype::Fp8Block) return rows_of_a <= 64 ? block_scaled_64 : block_scaled_128;
   if (family == "hopper") return hopper;
   if (family == "blackwell") return blackwell;
