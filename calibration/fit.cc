@@ -203,9 +203,10 @@ UnidentifiedError::UnidentifiedError(std::vector<std::string> names)
                  "rows that depend on it, a prior, or the parameter held fixed"),
       names_(std::move(names)) {}
 
-FitResult fit(std::span<const Unknown> unknowns, std::span<const Measured> measured, const Predict& predict,
-              const FitOptions& options) {
-  check(unknowns, measured);
+namespace {
+
+FitResult fit_all_rows(std::span<const Unknown> unknowns, std::span<const Measured> measured, const Predict& predict,
+                       const FitOptions& options) {
   const Problem problem(unknowns, measured, predict, options);
   FitResult result;
   Vector u = problem.start();
@@ -271,6 +272,45 @@ FitResult fit(std::span<const Unknown> unknowns, std::span<const Measured> measu
     if (!value.identified) unidentified.push_back(unknown.name);
   }
   if (options.refuse && !unidentified.empty()) throw UnidentifiedError(std::move(unidentified));
+  return result;
+}
+
+}  // namespace
+
+FitResult fit(std::span<const Unknown> unknowns, std::span<const Measured> measured, const Predict& predict,
+              const FitOptions& options) {
+  check(unknowns, measured);
+  // Rows without weight are predicted once, at the end.
+  std::vector<std::size_t> used, place(measured.size(), measured.size());
+  std::vector<Measured> weighted;
+  for (std::size_t i = 0; i < measured.size(); ++i) {
+    if (!(measured[i].weight > 0)) continue;
+    place[i] = used.size();
+    used.push_back(i);
+    weighted.push_back(measured[i]);
+  }
+  if (used.size() == measured.size()) return fit_all_rows(unknowns, measured, predict, options);
+  std::vector<Unknown> own(unknowns.begin(), unknowns.end());
+  for (Unknown& unknown : own) {
+    std::vector<std::size_t> rows;
+    for (const std::size_t row : unknown.rows)
+      if (place[row] < measured.size()) rows.push_back(place[row]);
+    unknown.rows = std::move(rows);
+  }
+  const auto predict_used = [&](std::span<const double> values, std::span<const std::size_t> rows,
+                                std::span<double> predicted) {
+    std::vector<std::size_t> original(rows.size());
+    for (std::size_t i = 0; i < rows.size(); ++i) original[i] = used[rows[i]];
+    predict(values, original, predicted);
+  };
+  FitResult result = fit_all_rows(own, weighted, predict_used, options);
+  std::vector<double> values;
+  for (const FittedValue& value : result.values) values.push_back(value.value);
+  std::vector<std::size_t> all(measured.size());
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  result.log_errors.resize(all.size());
+  predict(values, all, result.log_errors);
+  for (const std::size_t i : all) result.log_errors[i] = std::log(result.log_errors[i] / measured[i].value);
   return result;
 }
 

@@ -107,6 +107,7 @@ KernelCost gemm_cost(const GemmShape& shape, const profile::Profile& profile,
     const double bands = std::max(down / std::max(kStrip, rates.sms / across), 1.0);
     const double traffic = std::min(b + a * (1 + (strips - 1) * miss_a), a + b * (1 + (bands - 1) * miss_b));
     const double stream = (traffic + c) * seconds_per_byte;
+    if (std::max(stream, sustained) >= best) continue;
     const double slots = std::floor(rates.sms / tile.sms) * tile.sms;
     const double rows = std::min(m, tile.rows), columns = std::min(n, tile.columns);
     const double storing = rows * columns * kBytesOut / rates.store;

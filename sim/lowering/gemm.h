@@ -1,25 +1,27 @@
 // Dense matrix product C[m, n] = A[m, k] B[k, n] (bf16 out) on one GPU; A are activations, B weights.
 //
 //   t = t0 + quantise + min over tiles (bm, bn) and splits s of
-//         smooth_max_p( waves * unit, stream ) + [s > 1] (cs + 4 m n s / HBM)
+//         smooth_max_p( smooth_max_8( waves * unit, 2 m n k / (F peak) ), stream ) + [s > 1] (cs + 4 m n s / HBM)
 //   waves  = ceil( ceil(m/bm) ceil(n/bn) s / SMs )
-//   unit   = smooth_max_4( 2 bm bn ks SMs / (F peak), (rows of A and B) ks b / r, lambda ks ) + 2 bm bn / store
+//   unit   = smooth_max_4( 2 bm bn ks SMs / peak, (rows of A and B) ks b / fetch, lambda ks ) + 2 bm bn / store
 //   stream = bytes of A, B and C over HBM (bw), or over L2 (l2) as far as they are still there
 //
-// ks = k / s; b: bytes of an operand's element; r, store and l2 are bytes per cycle of an SM, lambda cycles. A wave of
-// tiles fills every SM once. An SM multiplies at its share of the tensor rate, fetches its operands through L2 at r,
-// and its loop over k advances by no less than lambda per element; then it stores the tile. Two SMs may share the
-// fetched columns of a tile pair (thread-block clusters of Hopper, CTA pairs of Blackwell). Split-K has its own launch
-// and its partial sums go through memory.
+// ks = k / s; b: bytes of an operand's element; lambda in cycles. A wave of tiles fills every SM once. An SM multiplies
+// at its share of the datasheet's tensor rate (in fp8_block at the share `promote` of it: partial sums are scaled on
+// the ordinary cores), fetches its operands through L2, and its loop over k advances by no less than lambda per
+// element; then it stores the tile. An SM's paths grow with its tensor rate: fetch = r * bf16 rate, store likewise, so
+// that both carry over between architectures. Two SMs may share the fetched columns of a tile pair (thread-block
+// clusters of Hopper, CTA pairs of Blackwell). Split-K has its own launch and its partial sums go through memory.
+//
+// All SMs together sustain the share F of the tensor rate, in terms of useful work: the power limit counts operations,
+// not waves, so a last wave of few tiles runs at a higher clock. In bf16 F is F (W / TFLOP/s)^power: a chip with less
+// power per operation clocks down further.
 //
 // Operands that outgrow L2 are read again: tiles are walked in strips of 4 tiles, so A is read once per strip of
 // columns (or B once per strip of rows, what is less) unless it fits into the share `keep` of L2:
 //   traffic = B + A (1 + (strips - 1) x^2 / (1 + x^2)),  x = A / (keep L2)
 // Products in fp8, fp8_block and nvfp4 quantise A first: `quantise` is qb bytes per element over HBM, a share qf of it
 // where A fits into the share ql of L2.
-//
-// Sustained tensor rate (bf16): F (W / TFLOP/s)^power, because a chip with less power per operation clocks down
-// further.
 #pragma once
 
 #include <cstdint>

@@ -87,10 +87,12 @@ constexpr std::array kNvfp4{launch(6),
 
 constexpr std::string_view kMechanism =
     "Waves of output tiles over the SMs, the fastest of the tile shapes and split-K factors that the tensor cores' "
-    "instruction offers. A tile is bound by the tensor cores, by fetching its operands through L2, or by its loop over "
-    "k, and then stored; the waves overlap with streaming the operands from HBM. What outgrows L2 is read again for "
-    "each strip of tiles; what a repeated product finds in L2 is not read from HBM. Number formats below bf16 quantise "
-    "the activations first.";
+    "instruction offers. A tile is bound by the tensor cores at the datasheet's rate, by fetching its operands through "
+    "L2, or by its loop over k, and then stored; an SM's paths grow with its tensor rate. All SMs together sustain "
+    "less "
+    "than the datasheet's rate, for useful work: the power limit. The waves overlap with streaming the operands from "
+    "HBM. What outgrows L2 is read again for each strip of tiles; what a repeated product finds in L2 is not read from "
+    "HBM. Number formats below bf16 quantise the activations first.";
 
 const std::array<profile::KernelModel, 4> kModels{{
     {"gemm_bf16", kMechanism, kBf16},

@@ -61,6 +61,25 @@ TEST_CASE("a row of weight 0 is scored but not fitted") {
   CHECK(result.log_errors[0] == doctest::Approx(-std::log(7)).epsilon(1e-4));
 }
 
+TEST_CASE("rows without weight change nothing, also for an unknown that acts on some rows only") {
+  const auto measured = measure(0.05, 4);
+  auto unknowns = line_unknowns();
+  const FitResult alone = fit(unknowns, measured, line_predictor());
+  // The same rows, each followed by one of weight 0.
+  std::vector<Measured> doubled;
+  for (std::size_t row = 0; row < 2 * measured.size(); ++row) {
+    doubled.push_back(measured[row / 2]);
+    if (row % 2 == 1) doubled.back().weight = 0;
+    for (Unknown& unknown : unknowns) unknown.rows.push_back(row);
+  }
+  const Predict predict = [](std::span<const double> v, std::span<const std::size_t> rows, std::span<double> out) {
+    for (std::size_t i = 0; i < rows.size(); ++i) out[i] = line(v[0], v[1], rows[i] / 2);
+  };
+  const FitResult both = fit(unknowns, doubled, predict);
+  for (std::size_t k = 0; k < unknowns.size(); ++k) CHECK(both.values[k].value == alone.values[k].value);
+  for (std::size_t row = 0; row < doubled.size(); ++row) CHECK(both.log_errors[row] == alone.log_errors[row / 2]);
+}
+
 TEST_CASE("80 % confidence intervals hold the truth in about 80 % of seeds, whatever the noise") {
   for (const double noise : {0.01, 0.1}) {
     CAPTURE(noise);

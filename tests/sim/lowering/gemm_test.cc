@@ -88,6 +88,40 @@ TEST_CASE("a large product takes its operations over the share of the peak that 
   CHECK(cost.total.value() < 1.1 * ideal);
 }
 
+TEST_CASE("many waves multiply at the rate that all SMs sustain under their power limit") {
+  const profile::Profile profile = profile::profile_preset("b200");
+  const auto parameters = profile.kernel("gemm_bf16");
+  const double peak = profile.bf16.value.value();
+  const double sustained =
+      parameters.at("F") * peak *
+      std::pow(profile.power.value.value() / (profile.bf16.value.value() * 1e-12), parameters.at("power"));
+  CHECK(sustained < peak);
+  const auto marginal_rate = [&](std::int64_t columns) {
+    const std::int64_t m = 4096, k = 4096;
+    const double more = (gemm_cost({m, 2 * columns, k, Dtype::Bf16}, profile, parameters).total -
+                         gemm_cost({m, columns, k, Dtype::Bf16}, profile, parameters).total)
+                            .value();
+    return 2.0 * static_cast<double>(m) * static_cast<double>(columns) * static_cast<double>(k) / more;
+  };
+  // Many waves: the sustained rate, less what the stream from HBM and the last wave cost.
+  CHECK(marginal_rate(65536) < 1.01 * sustained);
+  CHECK(marginal_rate(65536) > 0.8 * sustained);
+}
+
+TEST_CASE(
+    "an SM's paths grow with its tensor rate: a GPU twice as fast in all but clock-bound parts takes half the time") {
+  profile::Profile profile = profile::profile_preset("h100");
+  const auto parameters = profile.kernel("gemm_bf16");
+  const GemmShape shape{8192, 8192, 8192, Dtype::Bf16};
+  const KernelCost before = gemm_cost(shape, profile, parameters);
+  profile.bf16.value = profile.bf16.value * 2.0;
+  profile.power.value = profile.power.value * 2.0;
+  profile.hbm_bandwidth.value = profile.hbm_bandwidth.value * 2.0;
+  const KernelCost after = gemm_cost(shape, profile, parameters);
+  CHECK((after.total - after.launch).value() ==
+        doctest::Approx((before.total - before.launch).value() / 2).epsilon(0.02));
+}
+
 TEST_CASE("weights that are still in L2 are not read from HBM, and many in turn are") {
   const profile::Profile profile = profile::profile_preset("h100");
   const auto parameters = profile.kernel("gemm_bf16");
