@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "workloads/trace.h"
 
@@ -13,6 +14,8 @@ namespace moesim::workloads {
 // other types (floating point, pickled objects), other shapes, ids outside 0 ... 65534, and as finish_trace says.
 // Memory is bounded by the size of the file, whatever its header claims.
 Trace read_npy(const std::string& path);
+// The same of the content of a file; `path` names it in errors.
+Trace parse_npy(std::string_view content, const std::string& path);
 
 // int16 (uint16 if an id needs it), little endian, C order, whole or not at all. Passes are not kept: they become one.
 void write_npy(const Trace& trace, const std::string& path);

@@ -47,16 +47,20 @@ std::vector<std::int64_t> expert_loads(const LayerRouting& routing, std::int32_t
 }
 
 LayerStatistics layer_statistics(const LayerRouting& routing, std::int32_t experts) {
-  const std::vector<std::int64_t> counts = expert_loads(routing, experts);
-  std::vector<double> loads(counts.begin(), counts.end());
+  LayerStatistics statistics = load_statistics(expert_loads(routing, experts));
+  statistics.adjacent_share = adjacent_share(routing, experts);
+  return statistics;
+}
+
+LayerStatistics load_statistics(std::span<const std::int64_t> expert_loads) {
+  std::vector<double> loads(expert_loads.begin(), expert_loads.end());
   std::sort(loads.begin(), loads.end(), std::greater<>());
   LayerStatistics statistics;
   statistics.max_over_mean = base::imbalance(loads);
   statistics.zipf_exponent = zipf_exponent(loads);
-  const auto tenth = static_cast<std::ptrdiff_t>(std::lround(experts / 10.0));
+  const auto tenth = static_cast<std::ptrdiff_t>(std::lround(static_cast<double>(loads.size()) / 10));
   const double total = std::accumulate(loads.begin(), loads.end(), 0.0);
   if (total > 0) statistics.top_tenth_share = std::accumulate(loads.begin(), loads.begin() + tenth, 0.0) / total;
-  statistics.adjacent_share = adjacent_share(routing, experts);
   return statistics;
 }
 
@@ -80,8 +84,12 @@ LayerStatistics mean_statistics(const std::vector<LayerStatistics>& layers) {
 }
 
 double rank_imbalance(const LayerRouting& routing, std::int32_t experts, std::int32_t ranks) {
+  return rank_imbalance(expert_loads(routing, experts), ranks);
+}
+
+double rank_imbalance(std::span<const std::int64_t> loads, std::int32_t ranks) {
+  const auto experts = static_cast<std::int32_t>(loads.size());
   check_ranks(experts, ranks);
-  const std::vector<std::int64_t> loads = expert_loads(routing, experts);
   std::vector<double> rank_loads(static_cast<std::size_t>(ranks), 0);
   const auto each = static_cast<std::size_t>(experts / ranks);
   for (std::size_t e = 0; e < loads.size(); ++e) rank_loads[e / each] += static_cast<double>(loads[e]);
@@ -116,6 +124,52 @@ double uniform_fan_out(std::int32_t experts, std::int32_t top_k, std::int32_t ra
   const std::int32_t elsewhere = experts - experts / ranks;
   for (std::int32_t i = 0; i < top_k; ++i) none *= std::max(0.0, static_cast<double>(elsewhere - i)) / (experts - i);
   return ranks * (1 - none);
+}
+
+LayerCorrelation layer_correlation(const Trace& trace, std::int32_t experts) {
+  const auto n = static_cast<std::size_t>(experts), k = static_cast<std::size_t>(trace.top_k);
+  std::vector<std::uint32_t> together(n * n), score(n);
+  std::vector<std::size_t> order(n);
+  std::vector<char> popular(n);
+  std::int64_t hits = 0, popular_hits = 0, all = 0;
+  // The first k of `order`: the experts with the highest score, of equal ones the first.
+  const auto rank = [&](const std::vector<std::uint32_t>& by) {
+    std::iota(order.begin(), order.end(), 0);
+    std::nth_element(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k) - 1, order.end(),
+                     [&](std::size_t a, std::size_t b) { return by[a] != by[b] ? by[a] > by[b] : a < b; });
+  };
+  for (std::int32_t layer = 0; layer + 1 < trace.layers; ++layer) {
+    const LayerRouting from = trace.layer(layer), to = trace.layer(layer + 1);
+    std::fill(together.begin(), together.end(), 0);
+    std::fill(score.begin(), score.end(), 0);
+    for (std::int64_t t = 0; t < trace.tokens; t += 2) {
+      for (const std::uint16_t next : to.slice(t, 1).experts) {
+        ++score.at(next);
+        for (const std::uint16_t e : from.slice(t, 1).experts) ++together[e * n + next];
+      }
+    }
+    rank(score);
+    std::fill(popular.begin(), popular.end(), 0);
+    for (std::size_t i = 0; i < k; ++i) popular[order[i]] = 1;
+    for (std::int64_t t = 1; t < trace.tokens; t += 2) {
+      std::fill(score.begin(), score.end(), 0);
+      for (const std::uint16_t e : from.slice(t, 1).experts)
+        for (std::size_t next = 0; next < n; ++next) score[next] += together[e * n + next];
+      rank(score);
+      const auto chosen = to.slice(t, 1).experts;
+      for (const std::uint16_t e : chosen) {
+        popular_hits += popular[e];
+        hits += std::find(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k), e) !=
+                        order.begin() + static_cast<std::ptrdiff_t>(k)
+                    ? 1
+                    : 0;
+      }
+      all += trace.top_k;
+    }
+  }
+  if (all == 0) return {};
+  return {static_cast<double>(hits) / static_cast<double>(all),
+          static_cast<double>(popular_hits) / static_cast<double>(all)};
 }
 
 std::int32_t experts_seen(const Trace& trace) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "workloads/trace.h"
@@ -17,6 +18,8 @@ struct LayerStatistics {
   double adjacent_share = 0;   // mean over adjacent tokens of the share of experts that the second has of the first
 };
 LayerStatistics layer_statistics(const LayerRouting& routing, std::int32_t experts);
+// The same from the loads of all experts; adjacent_share stays 0.
+LayerStatistics load_statistics(std::span<const std::int64_t> expert_loads);
 // Every layer of a trace. `experts` must exceed every id.
 std::vector<LayerStatistics> trace_statistics(const Trace& trace, std::int32_t experts);
 // The mean over layers of each number.
@@ -26,6 +29,7 @@ std::vector<std::int64_t> expert_loads(const LayerRouting& routing, std::int32_t
 // Most loaded rank over the mean, expert e on rank floor(e * ranks / experts) (contiguous, no replicas; ranks divide
 // experts).
 double rank_imbalance(const LayerRouting& routing, std::int32_t experts, std::int32_t ranks);
+double rank_imbalance(std::span<const std::int64_t> expert_loads, std::int32_t ranks);
 // Of all layers.
 struct ImbalanceSummary {
   double mean = 1;
@@ -37,6 +41,15 @@ ImbalanceSummary rank_imbalance(const Trace& trace, std::int32_t experts, std::i
 double fan_out(const LayerRouting& routing, std::int32_t experts, std::int32_t ranks);
 // The same for uniform routing without group limits: R (1 - C(E - E/R, k) / C(E, k)).
 double uniform_fan_out(std::int32_t experts, std::int32_t top_k, std::int32_t ranks);
+
+// How well the experts of one layer foretell those of the next: the share of the next layer's experts that are hit when
+// the top_k experts with most co-occurrences with the present layer's are predicted, and when the top_k most popular
+// are. Even tokens are counted, odd tokens predicted; means over the pairs of neighbouring layers.
+struct LayerCorrelation {
+  double from_layer_before = 0;
+  double from_popularity = 0;
+};
+LayerCorrelation layer_correlation(const Trace& trace, std::int32_t experts);
 
 // One more than the largest id: the least number of experts the trace may have.
 std::int32_t experts_seen(const Trace& trace);
