@@ -68,8 +68,9 @@ class Summarizer {
   void add_token(std::span<const std::uint16_t> ids) {
     const std::int64_t token = seen_++;
     if (ids[0] == kPaddingId || std::find(ids.begin(), ids.end(), kPaddingId) != ids.end()) {
-      for (std::size_t i = 0; i < ids.size(); ++i)
-        if (ids[i] != kPaddingId) fail(token, i / k_, "expert id -1 (padding) in part of a token");
+      for (std::size_t layer = 0; layer < layers_; ++layer)
+        for (const std::uint16_t id : ids.subspan(layer * k_, k_))
+          if (id != kPaddingId) fail(token, layer, "expert id -1 (padding) in part of a token");
       ++summary_.padding_dropped;
       return;
     }
@@ -89,7 +90,10 @@ class Summarizer {
       if (now != 1) shared_[layer] += shared;
       if (twice != 0) fail(token, layer, "an expert chosen twice");
     }
-    if (token % step_ == 0) sample_.insert(sample_.end(), ids.begin(), ids.end());
+    if (token % step_ == 0) {
+      sample_.insert(sample_.end(), ids.begin(), ids.end());
+      ++summary_.sample.tokens;
+    }
     ++kept_;
   }
 
@@ -100,7 +104,6 @@ class Summarizer {
 
   void make_sample() {
     Trace& sample = summary_.sample;
-    sample.tokens = static_cast<std::int64_t>(sample_.size() / (layers_ * k_));
     sample.layers = summary_.layers;
     sample.top_k = summary_.top_k;
     sample.passes = {0, sample.tokens};
