@@ -33,10 +33,14 @@ Cluster read_cluster(const base::JsonNode& node) {
   } else if (has("star")) {
     const base::JsonObject form(node, {"star"});
     cluster = read_star(form.required("star"));
+  } else if (has("leaf_spine")) {
+    const base::JsonObject form(node, {"leaf_spine"});
+    cluster = read_leaf_spine_form(form.required("leaf_spine"));
   } else if (has("devices") || has("links")) {
     cluster = read_raw_list(node);
   } else {
-    node.fail("describes no cluster", "one of the keys \"preset\", \"star\" and \"devices\" with \"links\"");
+    node.fail("describes no cluster",
+              "one of the keys \"preset\", \"star\", \"leaf_spine\" and \"devices\" with \"links\"");
   }
   MOESIM_CHECK(!cluster.gpus.empty(), "a builder made a cluster without GPUs");
   cluster.gpu = cluster.graph.device(cluster.gpus.front()).model;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,8 @@ struct Cluster {
   std::string name;  // for tables: "9 x hgx_h200"
   std::string gpu;   // model of all GPUs, the name of their profile
   PeerTransfer p2p = PeerTransfer::Direct;
+  // Set: a flow goes over one of the shortest paths of the network, which a hash of it chooses; else over the first.
+  std::optional<std::uint64_t> ecmp_seed;
   Graph graph;
   std::vector<DeviceId> gpus;      // rank order: node by node
   std::vector<std::string> notes;  // assumptions worth showing ("NVLink latency is assumed")
@@ -30,11 +33,26 @@ struct Cluster {
 // Reads the "cluster" section of a scenario. Forms:
 //   {"preset": "hgx_h200", "nodes": 9, "scale_out": {...}, "override": {...}}     a preset, see preset.h
 //       nodes      copies of the preset's unit: nodes of an hgx_*, racks of a *_nvl72; more than 1 needs NICs
-//       scale_out  what joins them, merged over the preset's: {"kind": "rail", "nic_bandwidth", "latency"}
+//       scale_out  what joins them, merged over the preset's: {"kind", "nic_bandwidth", "latency" of a NIC-leaf link}
+//           kind "rail": an ideal switch per rail
+//           kind "leaf_spine": leaf switches, each joined to every spine, with
+//             leaf_size         NICs below a leaf; the last one may hold fewer, with as many uplinks
+//             leaves            "by_node" (default): a leaf holds all NICs of consecutive nodes, and there are no
+//             rails;
+//                               "by_rail": one rail's NICs of consecutive nodes
+//             spines            how many; a flow between two leaves crosses one of them, chosen by a hash of its ends
+//             oversubscription  rate of a leaf's NICs over that of its uplinks; default 1
+//             spine_link        rate of one cable, of which there are as many as the uplinks need; default: any rate
+//             spine_latency     of a leaf-spine link; default: latency
+//             ecmp_seed         of the hash; default 0
 //       override   JSON merge patch on the preset's other values, e.g. {"nvlink": {"latency": "0 us"}}
 //   {"star": {"gpus": 16, "gpu": "h800", "bandwidth": "50 GB/s", "latency": "0 us", "kind": "nvlink"}}
 //       GPUs on one ideal switch (closed forms). The latency is that of each link; a message crosses two. With kind
 //       "nvlink" (default) they are one node and one NVLink domain, with "pcie" one node, with "network" a node each.
+//   {"leaf_spine": {"gpus": 72, "gpu": "h800", "bandwidth": "50 GB/s", "latency": "250 ns", "leaf_size": 8, "spines":
+//   4,
+//                   "oversubscription": 2}}
+//       GPUs, a node each, that are themselves on the leaves of a network as above, with a link of that bandwidth
 //   {"name", "devices": [...], "links": [...]}                                    a raw list, see raw_list.h
 // Throws InputError; the result has passed check(), whose warnings are among the notes.
 Cluster read_cluster(const base::JsonNode& node);

@@ -2,6 +2,10 @@
 
 #include <algorithm>
 
+#include <nlohmann/json.hpp>
+
+#include "topology/builders/builders.h"
+
 namespace moesim::topology {
 namespace {
 
@@ -123,12 +127,23 @@ HostSpec read_host(const JsonNode& node, std::int32_t gpus_per_node, std::int32_
   return spec;
 }
 
-ScaleOutSpec read_scale_out(const JsonNode& node) {
-  const JsonObject scale_out(node, {"kind", "nic_bandwidth", "latency"});
-  scale_out.required("kind").one_of({"rail"});
+ScaleOutSpec read_scale_out(const JsonNode& node, const std::optional<NicSpec>& nics) {
+  const auto kind = node.is_object() && node.json().contains("kind")
+                        ? node.member("kind").one_of({"rail", "leaf_spine"})
+                        : std::size_t{0};
+  const JsonObject scale_out =
+      kind == 0 ? JsonObject(node, {"kind", "nic_bandwidth", "latency"})
+                : JsonObject(node, {"kind", "nic_bandwidth", "latency", "leaf_size", "spines", "oversubscription",
+                                    "spine_link", "spine_latency", "leaves", "ecmp_seed"});
+  static_cast<void>(scale_out.required("kind"));
   ScaleOutSpec spec;
   if (const auto bandwidth = scale_out.optional("nic_bandwidth")) spec.nic_bandwidth = bandwidth->bandwidth();
   spec.latency = scale_out.required("latency").duration();
+  if (kind == 0) return spec;
+  spec.leaf_spine =
+      read_leaf_spine(scale_out, spec.nic_bandwidth.value_or(nics ? nics->bandwidth : base::Bandwidth(0)));
+  if (const auto leaves = scale_out.optional("leaves"))
+    spec.leaf_spine->by_rail = leaves->one_of({"by_node", "by_rail"}) == 1;
   return spec;
 }
 
@@ -150,7 +165,7 @@ UnitSpec read_unit(const JsonNode& node) {
   }
   if (const auto host = preset.optional("host"))
     spec.host = read_host(*host, spec.gpus_per_node, spec.nics ? spec.nics->count : 0);
-  if (const auto scale_out = preset.optional("scale_out")) spec.scale_out = read_scale_out(*scale_out);
+  if (const auto scale_out = preset.optional("scale_out")) spec.scale_out = read_scale_out(*scale_out, spec.nics);
   return spec;
 }
 

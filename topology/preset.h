@@ -67,10 +67,22 @@ struct NicSpec {
   base::Bandwidth bandwidth;
 };
 
-// One ideal (non-blocking) leaf switch per rail joins NIC i of every node.
+// A two-level network: NICs on leaf switches, every leaf joined to every spine by equal links.
+struct LeafSpineSpec {
+  std::int32_t leaf_size = 0;                   // NICs below a full leaf
+  std::int32_t spines = 0;                      // each is joined to each leaf
+  double oversubscription = 1;                  // rate of a full leaf's NICs over that of its uplinks
+  std::optional<base::Bandwidth> spine_link;    // one cable; unset: one link between a leaf and a spine, of any rate
+  std::optional<base::Duration> spine_latency;  // of one leaf-spine link; unset: as a NIC-leaf link
+  bool by_rail = false;         // a leaf holds one rail's NICs of consecutive nodes, else all NICs of consecutive nodes
+  std::uint64_t ecmp_seed = 0;  // of the hash that chooses a flow's spine
+};
+
+// Without `leaf_spine` one ideal (non-blocking) leaf switch per rail joins NIC i of every node.
 struct ScaleOutSpec {
   std::optional<base::Bandwidth> nic_bandwidth;  // instead of the NIC's own
   base::Duration latency;                        // of one NIC-leaf link
+  std::optional<LeafSpineSpec> leaf_spine;
 };
 
 struct UnitSpec {

@@ -107,11 +107,13 @@ void number_domains(Graph& graph) {
 }  // namespace
 
 Cluster read_raw_list(const JsonNode& node) {
-  const JsonObject form(node, {"name", "p2p", "notes", "devices", "links"});
+  const JsonObject form(node, {"name", "p2p", "ecmp_seed", "notes", "devices", "links"});
   Cluster cluster;
   cluster.name = form.get("name", std::string("custom cluster"), [](const JsonNode& n) { return n.string(); });
   if (const auto p2p = form.optional("p2p"))
     cluster.p2p = p2p->one_of({"direct", "host_staged"}) == 0 ? PeerTransfer::Direct : PeerTransfer::HostStaged;
+  if (const auto seed = form.optional("ecmp_seed"))
+    cluster.ecmp_seed = static_cast<std::uint64_t>(seed->integer(0, std::numeric_limits<std::int64_t>::max()));
   if (const auto notes = form.optional("notes"))
     for (std::size_t i = 0; i < notes->size(); ++i) cluster.notes.push_back(notes->at(i).string());
 
@@ -150,11 +152,12 @@ base::Json to_json(const Cluster& cluster) {
                      {"latency", base::to_string(link.latency, kExact)},
                      {"lanes", link.lanes},
                      {"plane", link.plane}});
-  return {{"name", cluster.name},
-          {"p2p", cluster.p2p == PeerTransfer::Direct ? "direct" : "host_staged"},
-          {"notes", cluster.notes},
-          {"devices", std::move(devices)},
-          {"links", std::move(links)}};
+  Json form = {{"name", cluster.name}, {"p2p", cluster.p2p == PeerTransfer::Direct ? "direct" : "host_staged"}};
+  if (cluster.ecmp_seed) form["ecmp_seed"] = *cluster.ecmp_seed;
+  form["notes"] = cluster.notes;
+  form["devices"] = std::move(devices);
+  form["links"] = std::move(links);
+  return form;
 }
 
 }  // namespace moesim::topology

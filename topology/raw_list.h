@@ -7,6 +7,7 @@
 //
 // Required: of a device name and kind, of a GPU model and node, of a link all but lanes (1) and plane (0). The order of
 // the GPUs, node by node, gives their ranks. Where no device names a domain, what NVLink joins becomes one.
+// "ecmp_seed" (a whole number): flows spread over equally short ways through the network, see routing.h.
 #pragma once
 
 #include "topology/cluster.h"

@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "base/error.h"
+#include "base/random.h"
 #include "topology/routing_state.h"
 
 namespace moesim::topology {
@@ -22,6 +23,11 @@ base::Duration latency_of(const Graph& graph, const std::vector<Port>& ports) {
   return sum;
 }
 
+std::uint64_t flow_hash(std::uint64_t seed, std::int32_t from, std::int32_t to) {
+  const auto pair = static_cast<std::uint64_t>(from) << 32 | static_cast<std::uint32_t>(to);
+  return base::RandomStream(seed, "ecmp flow", pair).next();
+}
+
 void append(std::vector<Port>& ports, const std::vector<Port>& more) {
   ports.insert(ports.end(), more.begin(), more.end());
 }
@@ -34,6 +40,7 @@ Router::State::State(const Cluster& cluster, RoutingOptions options)
 Router::State::State(const Cluster& cluster, Collapsed collapsed)
     : graph(std::move(collapsed.graph)),
       p2p(cluster.p2p),
+      ecmp_seed(cluster.ecmp_seed),
       nvlink(graph, {LinkKind::NvLink}),
       host(graph, {LinkKind::Pcie, LinkKind::CpuInterconnect, LinkKind::C2c}),
       network(graph, {LinkKind::Network}) {
@@ -178,7 +185,7 @@ std::optional<Router::State::Path> Router::State::network_path(std::int32_t from
     if (!own.empty()) try_next(own.front());
     for (const DeviceId nic : near_receiver) try_next(nic);
     for (const DeviceId nic : in) {
-      const auto across = network.path(out, nic);
+      const auto across = ecmp_seed ? network.path(out, nic, flow_hash(*ecmp_seed, from, to)) : network.path(out, nic);
       if (!across) continue;
       auto path = last_leg(nic, to);
       if (!path) continue;

@@ -12,7 +12,9 @@
 //    Several GPUs at the same distance from several NICs take them in turn. If the rail does not lead there, the next
 //    NICs are tried: of the receiver its own, then all in order; then those of the sender by distance.
 //
-// Shortest is least latency, ties as in shortest_paths.h. A route is not chosen by load.
+// Shortest is least latency, ties as in shortest_paths.h; but where the cluster has an ecmp_seed, a flow takes one of
+// the equally short ways between its first and last network switch, chosen by a hash of seed, sender and receiver. A
+// route is not chosen by load.
 #pragma once
 
 #include <cstdint>

@@ -40,6 +40,7 @@ struct Router::State {
   Graph graph;
   std::vector<DeviceId> gpus;  // [ranks]
   PeerTransfer p2p;
+  std::optional<std::uint64_t> ecmp_seed;
   ShortestPaths nvlink;
   ShortestPaths host;
   ShortestPaths network;

@@ -8,6 +8,7 @@
 #include <boost/graph/dijkstra_shortest_paths.hpp>
 
 #include "base/error.h"
+#include "base/random.h"
 
 namespace moesim::topology {
 namespace {
@@ -56,6 +57,13 @@ ShortestPaths::ShortestPaths(const Graph& graph, std::initializer_list<LinkKind>
     std::sort(list.begin(), list.end(), [](const Direct& x, const Direct& y) {
       return std::tie(x.other, x.length, x.link) < std::tie(y.other, y.length, y.link);
     });
+  onward_.resize(transit_.size());
+  for (std::size_t l = 0; l < graph.num_links(); ++l) {
+    const std::uint32_t a = transit_of_[graph.links()[l].a.index()], b = transit_of_[graph.links()[l].b.index()];
+    if (!in_fabric_[l] || a == kNone || b == kNone) continue;
+    onward_[a].emplace_back(l);
+    onward_[b].emplace_back(l);
+  }
   find_components();
 }
 
@@ -188,22 +196,54 @@ std::optional<DeviceId> ShortestPaths::nearest_cpu(DeviceId endpoint) const {
   return nearest ? std::optional(nearest->second) : std::nullopt;
 }
 
-std::optional<std::vector<Port>> ShortestPaths::path(DeviceId a, DeviceId b) const {
-  const auto found = best(a, b);
-  if (!found) return std::nullopt;
-  if (found->first == kNone) return std::vector<Port>{graph_->port_out_of(a, found->direct)};
+// Between the first and the last transit device.
+std::vector<Port> ShortestPaths::first_way(const Best& best) const {
   std::vector<Port> ports;
-  ports.reserve(static_cast<std::size_t>(found->length.hops));
-  if (found->in != nullptr) ports.push_back(graph_->port_out_of(a, found->in->link));
-  const auto middle = static_cast<std::ptrdiff_t>(ports.size());
-  for (std::uint32_t t = found->last; t != found->first;) {  // backwards from the last transit device
-    const Port arrival = trees_[found->first].arrival[local_index_[t]];
+  for (std::uint32_t t = best.last; t != best.first;) {  // backwards
+    const Port arrival = trees_[best.first].arrival[local_index_[t]];
     ports.push_back(arrival);
     t = transit_of_[graph_->port_from(arrival).index()];
   }
-  std::reverse(ports.begin() + middle, ports.end());
+  std::reverse(ports.begin(), ports.end());
+  return ports;
+}
+
+std::vector<Port> ShortestPaths::way_of(const Best& best, std::uint64_t flow) const {
+  std::vector<Port> ports, choices;
+  // Links are alike in both directions, so the tree of the last device knows how far it is from everywhere.
+  const auto left = [&](std::uint32_t t) { return trees_[best.last].length[local_index_[t]]; };
+  for (std::uint32_t t = best.first; t != best.last;) {
+    choices.clear();
+    for (const LinkId l : onward_[t]) {
+      const Port port = graph_->port_out_of(transit_[t], l);
+      if (left(transit_of_[graph_->port_to(port).index()]) + length_of(graph_->link(l)) == left(t))
+        choices.push_back(port);
+    }
+    MOESIM_CHECK(!choices.empty(), "a way on along a shortest path");
+    base::RandomStream hash(flow, "ecmp hop", ports.size());
+    ports.push_back(choices[hash.below(choices.size())]);
+    t = transit_of_[graph_->port_to(ports.back()).index()];
+  }
+  return ports;
+}
+
+template <class Way>
+std::optional<std::vector<Port>> ShortestPaths::path_by(DeviceId a, DeviceId b, Way way) const {
+  const auto found = best(a, b);
+  if (!found) return std::nullopt;
+  if (found->first == kNone) return std::vector<Port>{graph_->port_out_of(a, found->direct)};
+  std::vector<Port> ports = way(*found);
+  if (found->in != nullptr) ports.insert(ports.begin(), graph_->port_out_of(a, found->in->link));
   if (found->out != nullptr) ports.push_back(graph_->port_out_of(transit_[found->last], found->out->link));
   return ports;
+}
+
+std::optional<std::vector<Port>> ShortestPaths::path(DeviceId a, DeviceId b) const {
+  return path_by(a, b, [&](const Best& best) { return first_way(best); });
+}
+
+std::optional<std::vector<Port>> ShortestPaths::path(DeviceId a, DeviceId b, std::uint64_t flow) const {
+  return path_by(a, b, [&](const Best& best) { return way_of(best, flow); });
 }
 
 }  // namespace moesim::topology

@@ -35,6 +35,10 @@ class ShortestPaths {
 
   // The ports from a to b, in order; nothing if there is no path. Either may be an endpoint or a CPU.
   std::optional<std::vector<Port>> path(DeviceId a, DeviceId b) const;
+  // Equal-cost multipath: between the same first and last transit device, each on the way sends on over any of its
+  // links that lie on a shortest path, all alike likely; `flow`, a hash, and the place on the path choose. b is an
+  // endpoint.
+  std::optional<std::vector<Port>> path(DeviceId a, DeviceId b, std::uint64_t flow) const;
   std::optional<PathLength> length(DeviceId a, DeviceId b) const;
 
   // The CPU nearest to an endpoint (ties: lowest device index), if it has one.
@@ -71,6 +75,10 @@ class ShortestPaths {
   };
 
   std::optional<Best> best(DeviceId a, DeviceId b) const;
+  std::vector<Port> first_way(const Best& best) const;
+  std::vector<Port> way_of(const Best& best, std::uint64_t flow) const;
+  template <class Way>
+  std::optional<std::vector<Port>> path_by(DeviceId a, DeviceId b, Way way) const;
   void find_components();
   void grow_tree(const Local& local, const std::vector<std::uint32_t>& members, std::uint32_t root);
 
@@ -80,6 +88,7 @@ class ShortestPaths {
   std::vector<std::uint32_t> transit_of_;             // [devices] position in transit_, or kNone
   std::vector<std::uint32_t> component_;              // [transit]
   std::vector<std::vector<std::uint32_t>> members_;   // [components] of transit devices
+  std::vector<std::vector<LinkId>> onward_;           // [transit] links to other transit devices
   std::vector<std::uint32_t> local_index_;            // [transit] position within its component
   std::vector<std::vector<Attachment>> attachments_;  // [devices]
   std::vector<std::vector<Direct>> direct_;           // [devices] by other

@@ -37,6 +37,11 @@ UnitSpec read_patched(const base::JsonDocument& document, const JsonNode& cluste
   try {
     return read_unit(JsonNode(document));
   } catch (const base::InputError& error) {
+    if (error.source() == document.file && error.place() == "/scale_out" && cluster.json().contains(kScaleOut)) {
+      const std::string before = error.source() + ": " + error.place() + ": ";
+      throw base::InputError(cluster.source(), cluster.pointer() + error.place(),
+                             std::string(error.what()).substr(before.size()));
+    }
     if (error.source() == document.file && cluster.json().contains(kOverride))
       cluster.member(kOverride).fail("does not fit the rest of the " + std::string(error.what()));
     if (error.source() != kOverride && error.source() != kScaleOut) throw;
@@ -165,7 +170,7 @@ Cluster read_preset_form(const JsonNode& node) {
   Cluster cluster;
   cluster.name = units > 1 ? std::to_string(units) + " x " + name : name;
   add_units(cluster, spec, static_cast<std::int32_t>(units));
-  if (units > 1) add_rails(cluster, spec, *spec.scale_out);
+  if (units > 1) add_scale_out(cluster, spec, *spec.scale_out);
   add_notes(cluster, spec, *document.root, overrides, units > 1);
   if (units == 1 && form.has("scale_out"))
     cluster.notes.push_back("warning: scale_out has no effect on a single " + spec.unit);

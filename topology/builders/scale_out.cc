@@ -3,8 +3,10 @@
 
 namespace moesim::topology {
 
-void add_rails(Cluster& cluster, const UnitSpec& spec, const ScaleOutSpec& scale_out) {
+void add_scale_out(Cluster& cluster, const UnitSpec& spec, const ScaleOutSpec& scale_out) {
   MOESIM_CHECK(spec.nics.has_value(), "a scale-out network without NICs");
+  const base::Bandwidth nic_rate = scale_out.nic_bandwidth.value_or(spec.nics->bandwidth);
+  if (scale_out.leaf_spine) return add_leaf_spine(cluster, *scale_out.leaf_spine, nic_rate, scale_out.latency);
   Graph& graph = cluster.graph;
   std::vector<DeviceId> leaves;
   const std::size_t devices = graph.num_devices();
@@ -17,7 +19,7 @@ void add_rails(Cluster& cluster, const UnitSpec& spec, const ScaleOutSpec& scale
     graph.add_link({.a = id,
                     .b = leaves[static_cast<std::size_t>(graph.device(id).rail)],
                     .kind = LinkKind::Network,
-                    .bandwidth = scale_out.nic_bandwidth.value_or(spec.nics->bandwidth),
+                    .bandwidth = nic_rate,
                     .latency = scale_out.latency});
   }
 }
