@@ -23,15 +23,6 @@ std::vector<ResourceId> add_links(TaskGraph& graph, const std::string& name, std
 
 std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
 
-// A flow's spine: any fixed mixing of its two ends will do.
-std::int32_t ecmp(std::int32_t from, std::int32_t to, std::int32_t spines) {
-  auto h =
-      static_cast<std::uint64_t>(from) * 0x9e3779b97f4a7c15u ^ static_cast<std::uint64_t>(to) * 0xc2b2ae3d27d4eb4fu;
-  h ^= h >> 31;
-  h *= 0xbf58476d1ce4e5b9u;
-  return static_cast<std::int32_t>((h >> 33) % static_cast<std::uint64_t>(spines));
-}
-
 }  // namespace
 
 PathId BenchNetwork::path(std::int32_t from, std::int32_t to) {
@@ -89,26 +80,9 @@ BenchNetwork hgx_rails(std::int32_t nodes) {
 BenchNetwork pcie_tree() { return cluster(R"({"preset": "pcie_rtx_pro_6000_8"})"); }
 
 BenchNetwork leaf_spine(std::int32_t gpus) {
-  constexpr std::int32_t kPerLeaf = 8, kSpines = 4;
-  constexpr double kNic = 50e9, kOversubscription = 2;
-  const std::int32_t leaves = (gpus + kPerLeaf - 1) / kPerLeaf;
-  BenchNetwork network("leaf and spine", gpus);
-  TaskGraph& graph = network.graph;
-  const double uplink = kPerLeaf * kNic / kOversubscription / kSpines;
-  const auto out = add_links(graph, "nic out", gpus, kNic), in = add_links(graph, "nic in", gpus, kNic);
-  const auto up = add_links(graph, "leaf up", leaves * kSpines, uplink);
-  const auto down = add_links(graph, "leaf down", leaves * kSpines, uplink);
-  network.make_path = [=](TaskGraph& g, std::int32_t from, std::int32_t to) {
-    std::vector<engine::Use> uses{{out[at(from)]}};
-    if (from / kPerLeaf != to / kPerLeaf) {
-      const std::int32_t spine = ecmp(from, to, kSpines);
-      uses.push_back({up[at(from / kPerLeaf * kSpines + spine)]});
-      uses.push_back({down[at(to / kPerLeaf * kSpines + spine)]});
-    }
-    uses.push_back({in[at(to)]});
-    return g.add_path(uses, Duration(1e-6));
-  };
-  return network;
+  return cluster(R"({"leaf_spine": {"gpus": )" + std::to_string(gpus) +
+                 R"(, "gpu": "h800", "bandwidth": "50 GB/s", "latency": "250 ns", "leaf_size": 8, "spines": 4,
+                     "oversubscription": 2}})");
 }
 
 // GPU g of a domain has its own NIC on rail g mod rails; a message goes out by the sender's NIC, in by the NIC of the

@@ -32,7 +32,7 @@ struct BenchNetwork {
 BenchNetwork one_switch(std::int32_t gpus);     // 450 GB/s ports, 1 us
 BenchNetwork cluster(const std::string& json);  // any cluster, with the routes of topology/routing.h
 BenchNetwork hgx_rails(std::int32_t nodes);     // nodes of 8 H200, a NIC each, one switch per rail
-BenchNetwork leaf_spine(std::int32_t gpus);     // leaves of 8 NICs of 50 GB/s, 2:1, 4 spines, ECMP
+BenchNetwork leaf_spine(std::int32_t gpus);     // GPUs on leaves of 8 at 50 GB/s, 2:1, 4 spines, ECMP
 BenchNetwork pcie_tree();                       // 8 GPUs below two PCIe switches
 BenchNetwork rail_domains(std::int32_t domains, std::int32_t size, std::int32_t rails);  // NVLink domains over rails
 

@@ -66,7 +66,6 @@ void add_compare(CLI::App& program, Context& context) {
   struct Options : ScenarioOptions {
     std::vector<std::string> scenarios;
     std::string baseline, kernels, vary;
-    int threads = 1;
   };
   const auto options = std::make_shared<Options>();
   CLI::App* verb = program.add_subcommand("compare", "Run several scenarios side by side: speedups, and why");
@@ -78,8 +77,6 @@ void add_compare(CLI::App& program, Context& context) {
       "can run there");
   verb->add_option("--vary", options->vary,
                    "Run each scenario with each value: path=value,value,..., e.g. cluster.nodes=1,2,4");
-  verb->add_option("--threads", options->threads, "How many to run at a time; the results are the same")
-      ->check(CLI::Range(1, 1024));
   options->add_to(*verb);
   verb->footer(
       "Example: moesim compare examples/10-pcie-box.json examples/13-gb200-nvl72.json --baseline \"PCIe box\"\n"

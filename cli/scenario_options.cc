@@ -14,6 +14,9 @@ void ScenarioOptions::add_to(CLI::App& verb) {
                   "Batch completions this close (relative); the same as --set engine.tolerance=...")
       ->check(CLI::NonNegativeNumber);
   verb.add_option("--seed", seed, "The same as --set routing.generate.seed=...")->check(CLI::NonNegativeNumber);
+  verb.add_option("--threads", threads,
+                  "Scenarios and layers to run at a time (0: one per core); the results are the same")
+      ->check(CLI::Range(0, 1024));
   verb.add_option("--json", json, "Write everything to this file; `moesim run FILE` repeats it");
 }
 
@@ -23,7 +26,7 @@ sim::Scenario ScenarioOptions::load(const std::string& path, const std::vector<s
   if (tolerance >= 0) all.push_back("engine.tolerance=" + base::format_number(tolerance, 17));
   if (seed >= 0) all.push_back("routing.generate.seed=" + std::to_string(seed));
   all.insert(all.end(), more.begin(), more.end());
-  return sim::load_scenario(path, all);
+  return sim::load_scenario(path, all, threads);
 }
 
 void write_json(const std::string& path, const std::string& text) {

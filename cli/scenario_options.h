@@ -17,6 +17,7 @@ struct ScenarioOptions {
   std::string engine;
   double tolerance = -1;
   long long seed = -1;
+  int threads = 1;
   std::string json;
 
   void add_to(CLI::App& verb);

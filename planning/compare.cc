@@ -1,11 +1,9 @@
 #include "planning/compare.h"
 
 #include <algorithm>
-#include <atomic>
-#include <exception>
-#include <thread>
 
 #include "base/json.h"
+#include "base/parallel.h"
 
 namespace moesim::planning {
 namespace {
@@ -24,27 +22,11 @@ std::size_t find_baseline(const std::vector<sim::Scenario>& scenarios, const std
   return static_cast<std::size_t>(found - names.begin());
 }
 
+// Threads go to the scenarios first; what is left over goes to the layers of each.
 std::vector<results::Result> run_all(const std::vector<sim::Scenario>& scenarios, int threads) {
   std::vector<results::Result> results(scenarios.size());
-  std::vector<std::exception_ptr> failures(scenarios.size());
-  std::atomic<std::size_t> next{0};
-  const auto work = [&] {
-    for (std::size_t i = next++; i < scenarios.size(); i = next++) {
-      try {
-        results[i] = sim::run(scenarios[i]);
-      } catch (...) {
-        failures[i] = std::current_exception();
-      }
-    }
-  };
-  {
-    std::vector<std::jthread> others;
-    for (int t = 1; t < std::min<int>(threads, static_cast<int>(scenarios.size())); ++t) others.emplace_back(work);
-    work();
-  }
-  // The first scenario's error, whichever thread met its own first.
-  for (const std::exception_ptr& failure : failures)
-    if (failure) std::rethrow_exception(failure);
+  const int inner = std::max(1, threads / static_cast<int>(scenarios.size()));
+  base::parallel_for(scenarios.size(), threads, [&](std::size_t i) { results[i] = sim::run(scenarios[i], inner); });
   return results;
 }
 

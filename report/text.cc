@@ -97,7 +97,27 @@ std::string engine_line(const Result& result) {
   std::string text = "engine " + result.provenance.engine;
   if (result.provenance.tolerance > 0)
     text += " (batched, tolerance " + base::format_number(result.provenance.tolerance) + ")";
-  return text + "; lower bound of any schedule " + base::to_string(result.lower_bound);
+  if (result.batching) {
+    const results::BatchingError& error = *result.batching;
+    text += "; against an exact run of " + error.sample + " a flow's end is off by " + percent(error.mean_flow) +
+            " on average and at most " + percent(error.largest_flow) + ", the end by " + percent(error.total);
+  }
+  return text;
+}
+
+const results::LayerTime& slowest_layer(const Result& result) {
+  return *std::max_element(result.layers.begin(), result.layers.end(),
+                           [](const auto& a, const auto& b) { return a.total < b.total; });
+}
+
+std::string layers_line(const Result& result) {
+  const auto& layers = result.layers;
+  const auto fastest =
+      std::min_element(layers.begin(), layers.end(), [](const auto& a, const auto& b) { return a.total < b.total; });
+  const results::LayerTime& slowest = slowest_layer(result);
+  return "  a layer takes " + base::to_string(fastest->total) + " (layer " + std::to_string(fastest->layer) + ") to " +
+         base::to_string(slowest.total) + " (layer " + std::to_string(slowest.layer) + "), on average " +
+         base::to_string(result.total / static_cast<double>(layers.size())) + "\n";
 }
 
 // Notes of several results once each, in order of appearance; what not all share says whose it is.
@@ -125,8 +145,16 @@ std::vector<std::string> merged(const Comparison& comparison, std::vector<std::s
 std::string text(const Result& result) {
   std::string out = result.name + ": " + result.scope + ", on " + result.cluster + " (" + std::to_string(result.gpus) +
                     " GPU" + (result.gpus == 1 ? "" : "s") + ")\n";
-  out += "  takes " + base::to_string(result.total) + (result.error > 0 ? " " + interval(result.error) : "") + ": " +
-         rate(result.tokens_per_s_per_gpu) + " tokens/s/GPU of this layer\n\n";
+  const bool several = result.layers.size() > 1;
+  const bool bound_only = result.provenance.engine == "bound";
+  out += std::string("  takes ") + (bound_only ? "at least " : "") + base::to_string(result.total) +
+         (result.error > 0 ? " " + interval(result.error) : "") + ": " + rate(result.tokens_per_s_per_gpu) +
+         " tokens/s/GPU of " + (several ? "these layers" : "this layer") + (bound_only ? " at most" : "") + "\n";
+  out += "  bound " + base::to_string(result.lower_bound) +
+         " (closed form: no schedule on these links and GPUs takes less)" +
+         (result.total > base::Duration(0) ? ", " + percent(result.lower_bound / result.total) + " of it" : "") + "\n";
+  if (several) out += layers_line(result);
+  out += "\n";
   out += wrap("Why: " + why(result) + ".", 5) + "\n";
 
   Table phases({"phase", "critical path", "fastest GPU", "mean", "slowest", "mean wait", "sent by all", "busiest GPU",
@@ -138,7 +166,8 @@ std::string text(const Result& result) {
                     transfer ? base::to_string(phase.mean_wait) : "-", transfer ? base::to_string(phase.sent) : "-",
                     transfer ? base::to_string(phase.per_gpu) : "-", base::format_number(phase.imbalance)});
   }
-  out += phases.text() + "\nCritical path:\n";
+  out += phases.text() + "\nCritical path" +
+         (several ? " of layer " + std::to_string(slowest_layer(result).layer) + ", the slowest" : "") + ":\n";
   for (const results::CriticalStep& step : result.critical_path) {
     out += wrap("  " + base::to_string(step.start) + " to " + base::to_string(step.end) + "  " + step.what +
                     ", bound by " + binding_words(step.binding),
@@ -156,7 +185,7 @@ std::string text(const Result& result) {
   out += "\n" + how_sure({result}, result.assumptions);
   out += list("Not in it:", result.not_modelled);
   out += list("Warnings:", result.warnings);
-  out += "Run by " + engine_line(result) + "; routing: " + result.provenance.routing + "\n";
+  out += wrap("Run by " + engine_line(result) + "; routing: " + result.provenance.routing, 2);
   return out;
 }
 
@@ -168,9 +197,12 @@ std::string text(const Comparison& comparison) {
   Table table(std::move(header));
   std::size_t column = 0;
   add_row(table, comparison, "speedup", [&](const Result&) { return factor(comparison.speedup[column++]); });
-  add_row(table, comparison, "tokens/s/GPU of the layer", [](const Result& r) { return rate(r.tokens_per_s_per_gpu); });
+  add_row(table, comparison, base.layers.size() > 1 ? "tokens/s/GPU of the layers" : "tokens/s/GPU of the layer",
+          [](const Result& r) { return rate(r.tokens_per_s_per_gpu); });
   add_row(table, comparison, "GPUs (= EP degree)", [](const Result& r) { return std::to_string(r.gpus); });
-  add_row(table, comparison, "time of the layer", [](const Result& r) { return base::to_string(r.total); });
+  add_row(table, comparison, base.layers.size() > 1 ? "time of the layers" : "time of the layer",
+          [](const Result& r) { return base::to_string(r.total); });
+  add_row(table, comparison, "  bound", [](const Result& r) { return base::to_string(r.lower_bound); });
   add_row(table, comparison, "  80 % interval",
           [](const Result& r) { return r.error > 0 ? "+- " + percent(r.error) : std::string("-"); });
   for (const Phase& phase : base.phases)
@@ -211,6 +243,8 @@ std::string text(const Comparison& comparison) {
   std::vector<std::string> warnings = comparison.warnings;
   for (std::string& warning : merged(comparison, &Result::warnings)) warnings.push_back(std::move(warning));
   out += list("Warnings:", warnings);
+  for (const Result& result : comparison.results)
+    out += wrap("  " + result.name + ": run by " + engine_line(result), 4);
   return out;
 }
 

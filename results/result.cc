@@ -41,6 +41,20 @@ base::Json to_json(const LinkUse& link) {
           {"utilisation", link.utilisation}};
 }
 
+base::Json to_json(const LayerTime& layer) {
+  return {{"layer", layer.layer},
+          {"total_s", layer.total.value()},
+          {"lower_bound_s", layer.lower_bound.value()},
+          {"binding", to_json(layer.binding)}};
+}
+
+base::Json to_json(const BatchingError& error) {
+  return {{"sample", error.sample},
+          {"mean_flow", error.mean_flow},
+          {"largest_flow", error.largest_flow},
+          {"total", error.total}};
+}
+
 base::Json to_json(const Provenance& provenance) {
   return {{"version", provenance.version},    {"scenario_hash", provenance.scenario_hash},
           {"profile", provenance.profile},    {"profile_hash", provenance.profile_hash},
@@ -58,26 +72,29 @@ base::Json list(const std::vector<T>& values) {
 }  // namespace
 
 base::Json to_json(const Result& result) {
-  return {{"schema", "moesim.result/1"},
-          {"name", result.name},
-          {"cluster", result.cluster},
-          {"model", result.model},
-          {"scope", result.scope},
-          {"gpus", result.gpus},
-          {"tokens_per_gpu", result.tokens_per_gpu},
-          {"total_s", result.total.value()},
-          {"interval_80", result.error},
-          {"lower_bound_s", result.lower_bound.value()},
-          {"tokens_per_s_per_gpu", result.tokens_per_s_per_gpu},
-          {"binding", to_json(result.binding)},
-          {"phases", list(result.phases)},
-          {"critical_path", list(result.critical_path)},
-          {"links", list(result.links)},
-          {"assumptions", result.assumptions},
-          {"not_modelled", result.not_modelled},
-          {"warnings", result.warnings},
-          {"provenance", to_json(result.provenance)},
-          {"scenario", base::Json::parse(result.scenario)}};
+  base::Json json = {{"schema", "moesim.result/1"},
+                     {"name", result.name},
+                     {"cluster", result.cluster},
+                     {"model", result.model},
+                     {"scope", result.scope},
+                     {"gpus", result.gpus},
+                     {"tokens_per_gpu", result.tokens_per_gpu},
+                     {"total_s", result.total.value()},
+                     {"interval_80", result.error},
+                     {"lower_bound_s", result.lower_bound.value()},
+                     {"tokens_per_s_per_gpu", result.tokens_per_s_per_gpu},
+                     {"binding", to_json(result.binding)},
+                     {"phases", list(result.phases)},
+                     {"critical_path", list(result.critical_path)},
+                     {"links", list(result.links)},
+                     {"assumptions", result.assumptions},
+                     {"not_modelled", result.not_modelled},
+                     {"warnings", result.warnings},
+                     {"provenance", to_json(result.provenance)},
+                     {"scenario", base::Json::parse(result.scenario)}};
+  if (!result.layers.empty()) json["layers"] = list(result.layers);
+  if (result.batching) json["batching_error"] = to_json(*result.batching);
+  return json;
 }
 
 }  // namespace moesim::results

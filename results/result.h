@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -51,6 +52,22 @@ struct LinkUse {
   double utilisation = 0;  // bytes over raw rate times total time
 };
 
+// How far a batched run was from an exact one of the same sample; relative.
+struct BatchingError {
+  std::string sample;  // "the whole layer"
+  double mean_flow = 0;
+  double largest_flow = 0;
+  double total = 0;
+};
+
+// One of several layers that were run one after another.
+struct LayerTime {
+  std::int32_t layer = 0;
+  base::Duration total;
+  base::Duration lower_bound;
+  Binding binding;
+};
+
 struct Provenance {
   std::string version;
   std::string scenario_hash;
@@ -69,13 +86,15 @@ struct Result {
   std::int32_t gpus = 0;
   std::int64_t tokens_per_gpu = 0;
   base::Duration total;
-  double error = 0;                 // half-width of the 80 % interval of total, as a fraction; 0: none known
-  base::Duration lower_bound;       // no schedule can be faster on these links and GPUs
-  double tokens_per_s_per_gpu = 0;  // of this scope
+  double error = 0;                       // half-width of the 80 % interval of total, as a fraction; 0: none known
+  base::Duration lower_bound;             // no schedule can be faster on these links and GPUs
+  double tokens_per_s_per_gpu = 0;        // of this scope
+  std::vector<LayerTime> layers;          // where there are several; total is their sum
+  std::optional<BatchingError> batching;  // with a tolerance
   std::vector<Phase> phases;
-  Binding binding;  // of the whole: where most of the critical path's time is spent
-  std::vector<CriticalStep> critical_path;
-  std::vector<LinkUse> links;  // busiest first, only those that carried something
+  Binding binding;                          // of the whole: where most of the critical path's time is spent
+  std::vector<CriticalStep> critical_path;  // of several layers: of the slowest
+  std::vector<LinkUse> links;               // busiest first, only those that carried something
   std::vector<std::string> assumptions;
   std::vector<std::string> not_modelled;
   std::vector<std::string> warnings;

@@ -6,12 +6,14 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/parallel.h"
 #include "base/patch.h"
 #include "base/random.h"
 #include "base/version.h"
 #include "sim/engine/engine.h"
 #include "sim/lowering/communication.h"
 #include "sim/lowering/expert_compute.h"
+#include "sim/step/layers.h"
 #include "sim/step/moe_layer.h"
 #include "workloads/routing_source.h"
 
@@ -52,19 +54,74 @@ void absolute_paths(base::Json& scenario, const std::string& file, bool only_nam
   }
 }
 
+std::int32_t read_layer(const JsonNode& node, const workloads::Model& model) {
+  const auto layer = static_cast<std::int32_t>(node.integer(0, model.layers - 1));
+  if (model.moe_index(layer) < 0) {
+    const auto& moe_at = model.moe_at;
+    const std::int32_t first = moe_at.empty() ? model.dense_layers : moe_at.front();
+    const std::int32_t last = moe_at.empty() ? model.layers - 1 : moe_at.back();
+    node.fail("a dense layer of " + model.name + ", which has no experts",
+              "a layer from " + std::to_string(first) + " to " + std::to_string(last) +
+                  (moe_at.empty() ? "" : " that has, see `moesim model show`"));
+  }
+  return layer;
+}
+
+// A layer, a list of them in rising order, or "all".
+std::vector<std::int32_t> read_layers(const JsonNode& node, const workloads::Model& model) {
+  std::vector<std::int32_t> layers;
+  if (node.is_string()) {
+    node.one_of({"all"});
+    for (std::int32_t layer = 0; layer < model.layers; ++layer)
+      if (model.moe_index(layer) >= 0) layers.push_back(layer);
+  } else if (node.is_array()) {
+    for (std::size_t i = 0; i < node.size(); ++i) {
+      layers.push_back(read_layer(node.at(i), model));
+      if (i > 0 && layers[i] <= layers[i - 1])
+        node.at(i).fail("not above the layer before it", "layers in rising order");
+    }
+  } else {
+    layers.push_back(read_layer(node, model));
+  }
+  if (layers.empty()) node.fail("no layer", "at least one");
+  return layers;
+}
+
+std::string scope_of(const Scenario& scenario) {
+  const auto& layers = scenario.layers;
+  const std::string first = std::to_string(layers.front().layer), last = std::to_string(layers.back().layer);
+  const bool dense = layers.back().layer - layers.front().layer + 1 == static_cast<std::int32_t>(layers.size());
+  return (layers.size() == 1 ? "one MoE layer of " : std::to_string(layers.size()) + " MoE layers of ") +
+         scenario.model.name +
+         (layers.size() == 1 ? " (layer " + first
+          : dense            ? " (layers " + first + " to " + last
+                             : " (layers " + first + ", ..., " + last) +
+         "), " + scenario.phase + ", " + std::to_string(scenario.tokens_per_gpu) + " tokens per GPU";
+}
+
+// What the layers' tokens send, from one routing.
+void make_traffic(const JsonNode& node, int threads, Scenario& scenario) {
+  const auto ranks = static_cast<std::int32_t>(scenario.cluster.gpus.size());
+  const auto tokens = static_cast<std::int32_t>(scenario.tokens_per_gpu);
+  const workloads::RoutingSource routing(node, scenario.model, scenario.warnings);
+  const auto domains = lowering::nvlink_domains(scenario.cluster);
+  const auto kernel = lowering::make_communication_kernel(scenario.kernel);
+  base::parallel_for(scenario.layers.size(), threads, [&](std::size_t i) {
+    ScenarioLayer& layer = scenario.layers[i];
+    const workloads::Trace trace = routing.layer(scenario.model.moe_index(layer.layer), scenario.tokens_per_gpu, ranks);
+    layer.traffic = workloads::layer_traffic(trace.layer(0), scenario.placement, tokens);
+    if (scenario.kernel != "ideal")
+      layer.moe_tokens =
+          lowering::moe_tokens(trace.layer(0), scenario.placement, layer.traffic, tokens, domains, kernel->needs());
+    if (i == 0) scenario.routing_source = trace.source;
+  });
+}
+
 void read_step(const JsonNode& node, Scenario& scenario) {
   const JsonObject step(node, {"scope", "layer", "phase", "tokens_per_gpu", "start_jitter"});
   step.required("scope").one_of({"moe_layer"});
-  const JsonNode layer = step.required("layer");
-  scenario.layer = static_cast<std::int32_t>(layer.integer(0, scenario.model.layers - 1));
-  if (scenario.model.moe_index(scenario.layer) < 0) {
-    const auto& moe_at = scenario.model.moe_at;
-    const std::int32_t first = moe_at.empty() ? scenario.model.dense_layers : moe_at.front();
-    const std::int32_t last = moe_at.empty() ? scenario.model.layers - 1 : moe_at.back();
-    layer.fail("a dense layer of " + scenario.model.name + ", which has no experts",
-               "a layer from " + std::to_string(first) + " to " + std::to_string(last) +
-                   (moe_at.empty() ? "" : " that has, see `moesim model show`"));
-  }
+  for (const std::int32_t layer : read_layers(step.required("layer"), scenario.model))
+    scenario.layers.push_back({layer, {}, {}});
   scenario.phase = "decode";
   if (const auto phase = step.optional("phase")) {
     phase->one_of({"decode", "prefill"});
@@ -158,11 +215,11 @@ void warn_of_inputs_without_effect(const JsonObject& root, Scenario& scenario) {
 
 }  // namespace
 
-Scenario read_scenario(const base::JsonDocument& document) {
+Scenario read_scenario(const base::JsonDocument& document, int threads) {
   const JsonNode node(document);
   if (member_text(node, "schema") == "moesim.result/1" && node.json().contains("scenario")) {
     base::JsonDocument inner{document.file, std::make_shared<base::Json>(node.member("scenario").json()), {}};
-    return read_scenario(inner);
+    return read_scenario(inner, threads);
   }
   const JsonObject root(node, {"schema", "name", "cluster", "model", "routing", "placement", "profile", "step",
                                "communication", "experts", "engine"});
@@ -188,17 +245,7 @@ Scenario read_scenario(const base::JsonDocument& document) {
     return workloads::read_placement(placement ? &*placement : nullptr, scenario.model.experts, ranks,
                                      scenario.warnings);
   });
-  const workloads::Trace trace = workloads::read_routing(
-      root.required("routing"),
-      {&scenario.model, scenario.model.moe_index(scenario.layer), scenario.tokens_per_gpu, ranks}, scenario.warnings);
-  scenario.routing_source = trace.source;
-  scenario.traffic =
-      workloads::layer_traffic(trace.layer(0), scenario.placement, static_cast<std::int32_t>(scenario.tokens_per_gpu));
-  if (scenario.kernel != "ideal") {
-    scenario.moe_tokens = lowering::moe_tokens(
-        trace.layer(0), scenario.placement, scenario.traffic, static_cast<std::int32_t>(scenario.tokens_per_gpu),
-        lowering::nvlink_domains(scenario.cluster), lowering::make_communication_kernel(scenario.kernel)->needs());
-  }
+  make_traffic(root.required("routing"), threads, scenario);
   warn_of_inputs_without_effect(root, scenario);
 
   base::Json text = *document.root;
@@ -212,27 +259,46 @@ Scenario read_scenario(const base::JsonDocument& document) {
   return scenario;
 }
 
-Scenario load_scenario(const std::string& path, const std::vector<std::string>& sets) {
+Scenario load_scenario(const std::string& path, const std::vector<std::string>& sets, int threads) {
   base::JsonDocument document = base::load_json(path);
   if (member_text(JsonNode(document), "schema") == "moesim.result/1" && document.root->contains("scenario"))
     *document.root = base::Json((*document.root)["scenario"]);
   for (const std::string& set : sets) base::apply_set(document, set);
-  return read_scenario(document);
+  return read_scenario(document, threads);
 }
 
-results::Result run(const Scenario& scenario) {
+results::Result run(const Scenario& scenario, int threads) {
   const auto kernel = lowering::make_communication_kernel(scenario.kernel, scenario.kernel_options);
   const auto engine = engine::make_engine(scenario.engine, {scenario.tolerance, false});
-  const step::MoeLayer layer{&scenario.cluster,       &scenario.model,        &scenario.profile,
-                             &scenario.traffic,       kernel.get(),           scenario.tokens_per_gpu,
-                             scenario.dispatch_bytes, scenario.combine_bytes, &scenario.placement,
-                             &scenario.moe_tokens,    scenario.expert_kernel, scenario.phase,
-                             scenario.start_delay};
-  results::Result result = step::simulate_moe_layer(layer, *engine, scenario.tolerance);
+  const topology::Router router(scenario.cluster);
+  std::vector<results::Result> of_layer(scenario.layers.size());
+  base::parallel_for(of_layer.size(), threads, [&](std::size_t i) {
+    const ScenarioLayer& in = scenario.layers[i];
+    const step::MoeLayer layer{
+        &scenario.cluster,
+        &scenario.model,
+        &scenario.profile,
+        &in.traffic,
+        kernel.get(),
+        scenario.tokens_per_gpu,
+        scenario.dispatch_bytes,
+        scenario.combine_bytes,
+        &scenario.placement,
+        &in.moe_tokens,
+        scenario.expert_kernel,
+        scenario.phase,
+        i == 0 ? scenario.start_delay : std::vector<base::Duration>(scenario.start_delay.size())};
+    of_layer[i] = step::simulate_moe_layer(layer, router, {engine.get(), scenario.tolerance, i == 0});
+  });
+  std::vector<std::int32_t> numbers;
+  for (const ScenarioLayer& layer : scenario.layers) numbers.push_back(layer.layer);
+  results::Result result = of_layer.size() == 1 ? std::move(of_layer.front()) : step::join_layers(numbers, of_layer);
   result.name = scenario.name;
-  result.scope = "one MoE layer of " + scenario.model.name + " (layer " + std::to_string(scenario.layer) + "), " +
-                 scenario.phase + ", " + std::to_string(scenario.tokens_per_gpu) + " tokens per GPU";
-  result.not_modelled = {"one layer only: attention, gate and the other layers are not in it", "memory not checked"};
+  result.scope = scope_of(scenario);
+  result.not_modelled = {of_layer.size() > 1
+                             ? "MoE layers only, one after another: attention, gate and dense layers are not in it"
+                             : "one layer only: attention, gate and the other layers are not in it",
+                         "memory not checked"};
   if (!scenario.kernel_choice.empty()) {
     result.assumptions.insert(result.assumptions.begin(), "communication kernel chosen: \"" + scenario.kernel + "\" (" +
                                                               scenario.kernel_choice + ")");

@@ -8,8 +8,10 @@
 //   placement      workloads/placement.h; default: ceil(experts / GPUs) slots per GPU
 //   profile        calibration/profile/profile.h; default: that of the cluster's GPU
 //   step           {"scope": "moe_layer", "layer": 30, "phase": "decode" | "prefill", "tokens_per_gpu": 128}
-//                  layer counts decoder layers from 0, dense ones included; "start_jitter": {"mean": "3 ms", "seed": 1}
-//                  delays each GPU's start by an exponentially distributed time (default: all start together)
+//                  layer counts decoder layers from 0, dense ones included; a list of layers, or "all" MoE layers, runs
+//                  one after another, each with its own routing;
+//                  "start_jitter": {"mean": "3 ms", "seed": 1} delays each GPU's first start by an exponentially
+//                  distributed time (default: all start together)
 //   communication  {"kernel": "auto", "dispatch": "fp8", "combine": "bf16", "sms": 20}; bytes per token:
 //                  workloads/model.h; kernels: sim/lowering/communication.h; sms: budget of the kernels that have one
 //   experts        {"kernel": "auto" | "roofline" | "grouped_gemm" | "wide_ep"}; sim/lowering/expert_layer.h
@@ -30,22 +32,27 @@
 
 namespace moesim::sim {
 
+// One MoE layer with the tokens that its routing sends.
+struct ScenarioLayer {
+  std::int32_t layer = 0;  // among all decoder layers
+  workloads::Traffic traffic;
+  lowering::MoeTokens moe_tokens;  // for kernels other than "ideal"
+};
+
 struct Scenario {
   std::string name;
   topology::Cluster cluster;
   workloads::Model model;
   profile::Profile profile;
   workloads::Placement placement;
-  workloads::Traffic traffic;
-  std::string routing_source;
-  std::int32_t layer = 0;
+  std::vector<ScenarioLayer> layers;
+  std::string routing_source;  // of the first layer
   std::string phase;
   std::int64_t tokens_per_gpu = 0;
   std::vector<base::Duration> start_delay;  // [GPUs], or empty
-  std::string kernel;         // as run: never "auto"
-  std::string kernel_choice;  // why, where it was "auto"
+  std::string kernel;                       // as run: never "auto"
+  std::string kernel_choice;                // why, where it was "auto"
   lowering::KernelOptions kernel_options;
-  lowering::MoeTokens moe_tokens;
   lowering::ExpertKernel expert_kernel = lowering::ExpertKernel::Roofline;
   base::Bytes dispatch_bytes;
   base::Bytes combine_bytes;
@@ -57,12 +64,14 @@ struct Scenario {
 };
 
 // Reads a document whose patches are applied. A result file ("moesim.result/1") stands for the scenario inside it.
-// Throws InputError.
-Scenario read_scenario(const base::JsonDocument& document);
+// Throws InputError. The layers' traffic is made on `threads` threads; here and below the outcome is
+// the same for any number.
+Scenario read_scenario(const base::JsonDocument& document, int threads = 1);
 
 // load_json, then each "path=value" of `sets`, then read_scenario.
-Scenario load_scenario(const std::string& path, const std::vector<std::string>& sets);
+Scenario load_scenario(const std::string& path, const std::vector<std::string>& sets, int threads = 1);
 
-results::Result run(const Scenario& scenario);
+// Layers run on `threads` threads.
+results::Result run(const Scenario& scenario, int threads = 1);
 
 }  // namespace moesim::sim

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "sim/engine/guard_rails.h"
 #include "sim/lowering/expert_compute.h"
+#include "sim/step/batching.h"
 #include "sim/step/explain.h"
 
 namespace moesim::step {
@@ -51,23 +52,26 @@ lowering::ExpertLayer expert_layer(const MoeLayer& layer) {
   return experts;
 }
 
-// The 80 % interval of the whole from those of its parts on the critical path, taken as independent; none if one of
-// them has none.
-void set_intervals(const MoeLayer& layer, const topology::Router& router, results::Result& result) {
-  double square = 0;
-  bool all = true;
+void set_phase_intervals(const MoeLayer& layer, const topology::Router& router, results::Result& result) {
   for (results::Phase& phase : result.phases) {
     if (phase.name == "experts") phase.error = std::expm1(lowering::expert_log_error(expert_layer(layer)));
     if (phase.name == "dispatch") phase.error = std::expm1(layer.kernel->log_error(router, *layer.profile, false));
     if (phase.name == "combine") phase.error = std::expm1(layer.kernel->log_error(router, *layer.profile, true));
+  }
+}
+
+}  // namespace
+
+void set_total_interval(results::Result& result) {
+  double square = 0;
+  bool all = true;
+  for (const results::Phase& phase : result.phases) {
     const double share = phase.critical / result.total;
     all = all && (share < kNegligible || phase.error > 0);
     square += share * phase.error * share * phase.error;
   }
-  if (all) result.error = std::sqrt(square);
+  result.error = all ? std::sqrt(square) : 0;
 }
-
-}  // namespace
 
 MoeLayerGraph lower_moe_layer(const MoeLayer& layer, const topology::Router& router) {
   MoeLayerGraph result;
@@ -118,11 +122,14 @@ MoeLayerGraph lower_moe_layer(const MoeLayer& layer, const topology::Router& rou
 }
 
 results::Result simulate_moe_layer(const MoeLayer& layer, const engine::Engine& engine, double tolerance) {
-  const topology::Router router(*layer.cluster);
+  return simulate_moe_layer(layer, topology::Router(*layer.cluster), {&engine, tolerance, false});
+}
+
+results::Result simulate_moe_layer(const MoeLayer& layer, const topology::Router& router, const LayerRun& run) {
   const MoeLayerGraph tasks = lower_moe_layer(layer, router);
-  const results::Timeline timeline = engine.run(tasks.graph);
+  const results::Timeline timeline = run.engine->run(tasks.graph);
   // A batched run moves completions by at most a few tolerances.
-  engine::check_guard_rails(tasks.graph, timeline, 1e-9 + 4 * tolerance);
+  engine::check_guard_rails(tasks.graph, timeline, 1e-9 + 4 * run.tolerance);
   const results::Timeline bound = engine::make_engine("bound")->run(tasks.graph);
 
   results::Result result;
@@ -135,7 +142,10 @@ results::Result simulate_moe_layer(const MoeLayer& layer, const engine::Engine& 
   if (result.total > base::Duration(0))
     result.tokens_per_s_per_gpu = static_cast<double>(layer.tokens_per_gpu) / result.total.value();
   explain(layer, tasks, router.graph(), timeline, result);
-  set_intervals(layer, router, result);
+  set_phase_intervals(layer, router, result);
+  set_total_interval(result);
+  if (run.measure_batching && timeline.tolerance > 0)
+    result.batching = measure_batching(tasks.graph, timeline, result.gpus, timeline.tolerance);
 
   for (const std::string& note : layer.kernel->assumptions()) result.assumptions.push_back(note);
   result.assumptions.push_back(

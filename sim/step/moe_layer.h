@@ -48,8 +48,19 @@ struct MoeLayerGraph {
 // `router` must outlive the result.
 MoeLayerGraph lower_moe_layer(const MoeLayer& layer, const topology::Router& router);
 
+// The 80 % interval of the total from those of the phases on the critical path, taken as independent; none if one of
+// them has none.
+void set_total_interval(results::Result& result);
+
+struct LayerRun {
+  const engine::Engine* engine = nullptr;
+  double tolerance = 0;           // of `engine`
+  bool measure_batching = false;  // with a tolerance: run a sample exactly too, see batching.h
+};
 // Runs it and fills everything of Result that follows from the layer: times, phases, causes, links, assumptions.
-// The guard rails are checked.
+// The guard rails are checked. `router` is of the layer's cluster; several layers may be run at once.
+results::Result simulate_moe_layer(const MoeLayer& layer, const topology::Router& router, const LayerRun& run);
+// The same for one layer alone.
 results::Result simulate_moe_layer(const MoeLayer& layer, const engine::Engine& engine, double tolerance);
 
 }  // namespace moesim::step

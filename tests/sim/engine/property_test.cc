@@ -94,6 +94,7 @@ TEST_CASE("Without latency and staggered starts, scaling all capacities by c sca
 TEST_CASE("Flows without a chain of shared resources to a halved link keep their times") {
   constexpr double kCapacity = 4, kSmall = 10, kLarge = 25;
   for_each_engine([&](const Engine& engine) {
+    const double same = engine.name() == "fluid" ? 0 : 1e-12;  // fluid: bit for bit
     for (std::uint64_t seed = 0; seed < 60; ++seed) {
       INFO("seed ", seed);
       TaskGraph graph = random_graph(seed, mixed_options(seed, false));
@@ -105,9 +106,8 @@ TEST_CASE("Flows without a chain of shared resources to a halved link keep their
       const auto before = engine.run(graph), after = engine.run(changed(graph, {factor, 1, std::nullopt}).graph);
       for (std::size_t x = 0; x < apart.exchange.index(); ++x)
         for (std::size_t f = 0; f < before.drained[x].size(); ++f)
-          CHECK(agree(after.drained[x][f], before.drained[x][f], 1e-12));
-      for (std::size_t e = 0; e < apart.first; ++e)
-        CHECK(agree(after.event[e].value(), before.event[e].value(), 1e-12));
+          CHECK(agree(after.drained[x][f], before.drained[x][f], same));
+      for (std::size_t e = 0; e < apart.first; ++e) CHECK(agree(after.event[e].value(), before.event[e].value(), same));
       for (const auto& [timeline, capacity] : {std::pair(before, kCapacity), std::pair(after, kCapacity / 2)}) {
         CHECK(timeline.drained[apart.exchange.index()][0] == near(2 * kSmall / capacity));
         CHECK(timeline.drained[apart.exchange.index()][1] == near((kSmall + kLarge) / capacity));

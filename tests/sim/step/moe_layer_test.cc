@@ -18,7 +18,8 @@ const std::vector<std::string> kExamples = {"examples/01-minimal.json",
                                             "examples/12-hgx-h200-9-nodes.json",
                                             "examples/13-gb200-nvl72.json",
                                             "examples/20-isca25-exchange-50.json",
-                                            "examples/21-isca25-exchange-900.json"};
+                                            "examples/21-isca25-exchange-900.json",
+                                            "examples/40-leaf-spine.json"};
 
 const results::Phase& phase(const results::Result& result, const std::string& name) {
   const auto found =
@@ -55,7 +56,7 @@ TEST_CASE("a layer sends every dispatched token back, and the bytes follow from 
   double tokens = 0;
   for (std::int32_t from = 0; from < 8; ++from)
     for (std::int32_t to = 0; to < 8; ++to)
-      if (from != to) tokens += scenario.traffic.at(from, to);
+      if (from != to) tokens += scenario.layers[0].traffic.at(from, to);
   CHECK(phase(result, "dispatch").sent.value() == Approx(tokens * 7168 * (1 + 4.0 / 128)));
   CHECK(phase(result, "combine").sent.value() == Approx(tokens * 7168 * 2));
 }
@@ -65,12 +66,12 @@ TEST_CASE("a flow of zero bytes is not sent: one flow for each pair of GPUs that
   const auto kernel = lowering::make_communication_kernel("ideal");
   const topology::Router router(scenario.cluster);
   const auto tasks =
-      lower_moe_layer({&scenario.cluster, &scenario.model, &scenario.profile, &scenario.traffic, kernel.get(), 2,
-                       scenario.dispatch_bytes, scenario.combine_bytes, &scenario.placement},
+      lower_moe_layer({&scenario.cluster, &scenario.model, &scenario.profile, &scenario.layers[0].traffic, kernel.get(),
+                       2, scenario.dispatch_bytes, scenario.combine_bytes, &scenario.placement},
                       router);
   std::size_t pairs = 0;
   for (std::int32_t from = 0; from < 72; ++from)
-    for (std::int32_t to = 0; to < 72; ++to) pairs += from != to && scenario.traffic.at(from, to) > 0;
+    for (std::int32_t to = 0; to < 72; ++to) pairs += from != to && scenario.layers[0].traffic.at(from, to) > 0;
   CHECK(pairs < std::size_t{72} * 71);
   REQUIRE(tasks.graph.exchanges().size() == 2);
   for (const engine::Exchange& exchange : tasks.graph.exchanges()) {
@@ -104,8 +105,8 @@ TEST_CASE("with one GPU nothing is sent and only the experts take time") {
   const auto scenario = sim::load_scenario("examples/01-minimal.json", one);
   const auto result = sim::run(scenario);
   CHECK(phase(result, "dispatch").sent.value() == 0);
-  const auto cost = lowering::expert_cost(scenario.model, {std::int64_t{128} * 8, scenario.traffic.rank_slots_hit[0]},
-                                          scenario.profile);
+  const auto cost = lowering::expert_cost(
+      scenario.model, {std::int64_t{128} * 8, scenario.layers[0].traffic.rank_slots_hit[0]}, scenario.profile);
   const auto shared = lowering::expert_cost(scenario.model, {128, 1}, scenario.profile);
   const double launch = scenario.profile.launch.value.value();
   const double expected = 2 * launch + std::max(cost.tensor_time, cost.hbm_time).value() +
@@ -119,7 +120,7 @@ TEST_CASE("a GPU that no token reaches still ends, and its experts take no time"
   const auto scenario = sim::load_scenario(
       "examples/13-gb200-nvl72.json",
       {"step.tokens_per_gpu=1", "model.top_k=1", "model.groups=1", "model.top_groups=1", "model.shared_experts=0"});
-  const auto& selections = scenario.traffic.rank_selections;
+  const auto& selections = scenario.layers[0].traffic.rank_selections;
   REQUIRE(std::count(selections.begin(), selections.end(), 0) > 0);
   const auto result = sim::run(scenario);
   CHECK(phase(result, "experts").fastest_rank.value() == 0);
