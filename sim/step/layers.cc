@@ -29,6 +29,7 @@ results::Result join_layers(const std::vector<std::int32_t>& layers, const std::
       std::max_element(results.begin(), results.end(), [](const auto& a, const auto& b) { return a.total < b.total; });
   results::Result joined = results.front();
   joined.binding = slowest->binding;
+  if (joined.batching) joined.batching->sample += ", layer " + std::to_string(layers.front());
   joined.critical_path = slowest->critical_path;
   std::unordered_map<std::string, std::size_t> link_of;
   for (std::size_t l = 0; l < joined.links.size(); ++l) link_of.emplace(joined.links[l].name, l);

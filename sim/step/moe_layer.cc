@@ -128,8 +128,8 @@ results::Result simulate_moe_layer(const MoeLayer& layer, const engine::Engine& 
 results::Result simulate_moe_layer(const MoeLayer& layer, const topology::Router& router, const LayerRun& run) {
   const MoeLayerGraph tasks = lower_moe_layer(layer, router);
   const results::Timeline timeline = run.engine->run(tasks.graph);
-  // A batched run moves completions by at most a few tolerances.
-  engine::check_guard_rails(tasks.graph, timeline, 1e-9 + 4 * run.tolerance);
+  // A batched run moves completions by at most a few tolerances. A bound claims no schedule that links could carry.
+  if (timeline.engine != "bound") engine::check_guard_rails(tasks.graph, timeline, 1e-9 + 4 * run.tolerance);
   const results::Timeline bound = engine::make_engine("bound")->run(tasks.graph);
 
   results::Result result;
