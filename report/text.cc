@@ -243,8 +243,9 @@ std::string text(const Comparison& comparison) {
   std::vector<std::string> warnings = comparison.warnings;
   for (std::string& warning : merged(comparison, &Result::warnings)) warnings.push_back(std::move(warning));
   out += list("Warnings:", warnings);
-  for (const Result& result : comparison.results)
-    out += wrap("  " + result.name + ": run by " + engine_line(result), 4);
+  std::vector<std::string> engines;
+  for (const Result& result : comparison.results) engines.push_back(result.name + ": " + engine_line(result));
+  out += list("Run by:", engines);
   return out;
 }
 

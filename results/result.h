@@ -34,13 +34,13 @@ struct Phase {
   base::Duration fastest_rank;  // from the rank's own start to its end
   base::Duration mean_rank;
   base::Duration slowest_rank;
-  base::Duration mean_wait;     // from a rank's own end to that of the last, mean over the ranks
-  base::Bytes sent;         // by all GPUs together, self-traffic excluded; 0 for compute
-  base::Bandwidth per_gpu;  // busiest GPU's bytes (sent or received) over the time from first start to last end
-  base::Bandwidth logical;  // as the kernel's authors count: per GPU, own share included, over the whole time; 0: none
-  base::Bandwidth nic;      // per GPU, on the wire: bytes that leave the node over the whole time
-  double imbalance = 1;     // busiest over mean GPU: bytes received, or selections computed
-  double error = 0;         // half-width of the 80 % interval of its times, as a fraction; 0: none known
+  base::Duration mean_wait;  // from a rank's own end to that of the last, mean over the ranks
+  base::Bytes sent;          // by all GPUs together, self-traffic excluded; 0 for compute
+  base::Bandwidth per_gpu;   // busiest GPU's bytes (sent or received) over the time from first start to last end
+  base::Bandwidth logical;   // as the kernel's authors count: per GPU, own share included, over the whole time; 0: none
+  base::Bandwidth nic;       // per GPU, on the wire: bytes that leave the node over the whole time
+  double imbalance = 1;      // busiest over mean GPU: bytes received, or selections computed
+  double error = 0;          // half-width of the 80 % interval of its times, as a fraction; 0: none known
   Binding binding;
 };
 
