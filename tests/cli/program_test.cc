@@ -64,30 +64,6 @@ TEST_CASE("run says first how long it takes, then why, then how sure") {
   CHECK(run.out.find("memory not checked") != std::string::npos);
 }
 
-TEST_CASE("every example runs on every engine, batched and not, and says so with the bound beside") {
-  for (const auto& entry : std::filesystem::directory_iterator("examples")) {
-    if (entry.path().extension() != ".json") continue;
-    const std::string example = entry.path().string();
-    CAPTURE(example);
-    for (const std::string engine : {"fluid", "bound", "simgrid"}) {
-      CAPTURE(engine);
-      // SimGrid expresses ideal kernels without held SMs, and takes long for large clusters.
-      std::vector<std::string> arguments{"run", example, "--engine", engine, "--set", "step.tokens_per_gpu=1"};
-      if (engine == "simgrid")
-        arguments.insert(arguments.end(),
-                         {"--set", "communication.kernel=ideal", "--set", "profile={\"preset\": \"ideal\"}"});
-      const Run run = moesim(arguments);
-      CHECK(run.code == 0);
-      CHECK(run.err.empty());
-      CHECK(run.out.find("  bound ") != std::string::npos);
-      CHECK(run.out.find("Run by engine " + engine) != std::string::npos);
-    }
-    const Run batched = moesim({"run", example, "--tolerance", "1e-3"});
-    CHECK(batched.code == 0);
-    CHECK(batched.out.find("batched, tolerance 0.001; against an exact run of the whole layer") != std::string::npos);
-  }
-}
-
 TEST_CASE("all layers of a model run in one go, the same on any number of threads") {
   const auto with = [](const char* threads) {
     return moesim({"run", "examples/11-hgx-h100.json", "--set", "step.layer=all", "--set", "step.tokens_per_gpu=4",
