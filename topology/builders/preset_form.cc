@@ -157,7 +157,8 @@ Cluster read_preset_form(const JsonNode& node) {
   const JsonNode blamed = form.optional("nodes").value_or(node);
   const std::int64_t most = std::max<std::int64_t>(1, kMaxGpus / std::max(unit_gpus, unit_nics));
   const auto given = form.optional("nodes");
-  if (std::max(unit_gpus, unit_nics) > kMaxGpus || (given && given->is_number() && given->number() > static_cast<double>(most)))
+  if (std::max(unit_gpus, unit_nics) > kMaxGpus ||
+      (given && given->is_number() && given->number() > static_cast<double>(most)))
     blamed.fail("too large: more than " + std::to_string(most) + " of the preset's unit, a " + spec.unit + " of " +
                     std::to_string(unit_gpus) + " GPUs and " + std::to_string(unit_nics) + " NICs",
                 "at most " + std::to_string(kMaxGpus) + " of each in all");
