@@ -45,7 +45,21 @@ DecodeTile decode_tile(std::string_view family, double heads_per_key) {
 
 double fourth(double x) { return x * x * x * x; }
 
+// Of log(true / predicted), beside the widths of MLA: head sizes and kernels differ (assumed).
+constexpr double kUnmeasuredLogError = 0.3;
+
 }  // namespace
+
+profile::KernelParameters grouped_query_parameters(const profile::Profile& profile, std::string_view kernel) {
+  const profile::KernelParameters measured = profile.kernel(kernel);
+  profile::NamedParameters parameters = measured.all();
+  for (auto& [name, parameter] : parameters) {
+    parameter.source = profile::Source::Assumed;
+    parameter.reference = "as of MLA (" + std::string(kernel) + "): grouped-query attention was not measured";
+  }
+  const double width = std::hypot(measured.log_error(), kUnmeasuredLogError);
+  return {std::string(kernel), std::move(parameters), profile::Relation::OtherFamily, {{"", {width, width, width}}}};
+}
 
 KernelCost prefill_attention_cost(const AttentionShape& shape, const profile::Profile& profile,
                                   const profile::KernelParameters& parameters) {
@@ -114,7 +128,7 @@ KernelCost decode_attention_cost(const AttentionShape& shape, const profile::Pro
   for (int count = 1; count <= most_splits; ++count) {
     const double splits = count;
     const double waves = std::ceil(groups * splits / sms);
-    const double blocks = waves * (std::ceil(steps / splits) * step + ends);
+    const double blocks = waves * std::ceil(steps / splits) * step + (waves - 1) * ends;
     const double partial = 2 * kPartialBytes * requests * query_heads * splits * value;
     const double reduce =
         splits > 1 ? parameters.at("cr") * 1e-6 + parameters.at("cs") * 1e-9 * splits + partial / hbm : 0;
@@ -125,7 +139,7 @@ KernelCost decode_attention_cost(const AttentionShape& shape, const profile::Pro
     cost.tensor = base::Duration(waves * std::ceil(steps / splits) * multiply);
   }
   cost.memory = base::Duration(stream);
-  cost.total = cost.launch + base::Duration(prepare + best);
+  cost.total = cost.launch + base::Duration(prepare + ends + best);
   return cost;
 }
 

@@ -6,10 +6,11 @@
 //   written once, bf16, at the share bw of HBM; with an fp8 cache another kernel quantises q, k and v first.
 //
 // Decode (one thread block per request, group of query heads that share a key, and split of the cache):
-//   t = t0 + requests * heads * qx / HBM + min over splits of
-//         smooth_max_p( waves * block, stream ) + [splits > 1] (cr + cs splits + 8 v requests heads splits / HBM)
-//   block = ceil(steps / splits) * smooth_max_4( 2 rows step (qk + v) SMs / (F peak), step * cache bytes / r )
-//           + tw + rows (qk + v) 2 B / r
+//   t = t0 + requests * heads * qx / HBM + ends + min over splits of
+//         smooth_max_p( waves * loop + (waves - 1) ends, stream ) + [splits > 1] (cr + cs splits
+//         + 8 v requests heads splits / HBM)
+//   loop = ceil(steps / splits) * smooth_max_4( 2 rows step (qk + v) SMs / (F peak), step * cache bytes / r )
+//   ends = tw + rows (qk + v) 2 B / r: the first block's start and the last one's end, with nothing to stream
 //   stream: the cache once, and queries and outputs, over HBM (bw), or the cache over L2 (l2) where it is read again
 //   and fits into the share `keep` of it.
 // `rows`, the query heads that one block multiplies at a time, are 64 (wgmma, mma), so that 16 heads cost as much as
@@ -40,6 +41,8 @@ struct AttentionHeads {
 // 128); in decode, queries are moved into the latent space and all heads attend to the cached 512 + 64 elements.
 AttentionHeads mla_prefill_heads(std::int64_t heads);
 AttentionHeads mla_decode_heads(std::int64_t heads);
+// Multi-head (key_value = query) and grouped-query attention, in prefill and decode.
+AttentionHeads grouped_query_heads(std::int64_t query, std::int64_t key_value, std::int64_t dimension);
 
 struct AttentionShape {
   AttentionHeads heads;
@@ -53,6 +56,10 @@ struct AttentionShape {
 
 // "mla_prefill" and "mla_decode".
 std::span<const profile::KernelModel> attention_kernels();
+
+// What MLA's tables say of `kernel` ("mla_prefill" or "mla_decode"), for attention that no table shows: the same rates,
+// every one tagged `assumed`, and a wider interval.
+profile::KernelParameters grouped_query_parameters(const profile::Profile& profile, std::string_view kernel);
 
 // Both never decrease with the requests and the tokens; no requests or tokens cost the launch.
 KernelCost prefill_attention_cost(const AttentionShape& shape, const profile::Profile& profile,

@@ -63,7 +63,7 @@ const std::array<profile::KernelModel, 2> kModels{{
      "Thread blocks of 64 query heads (Blackwell: 16 for few heads) walk a share of one request's cache; the cache is "
      "split until the SMs are full, and the splits are added by another kernel. A block is bound by the tensor cores "
      "or by what one SM fetches, all together by streaming the cache from HBM, or from L2 where a repeated call finds "
-     "it there.",
+     "it there. While the first block starts and the last one ends nothing is streamed.",
      kDecode},
 }};
 
@@ -73,5 +73,8 @@ std::span<const profile::KernelModel> attention_kernels() { return kModels; }
 
 AttentionHeads mla_prefill_heads(std::int64_t heads) { return {heads, heads, 128 + 64, 128, false}; }
 AttentionHeads mla_decode_heads(std::int64_t heads) { return {heads, 1, 512 + 64, 512, true}; }
+AttentionHeads grouped_query_heads(std::int64_t query, std::int64_t key_value, std::int64_t dimension) {
+  return {query, key_value, dimension, dimension, false};
+}
 
 }  // namespace moesim::lowering

@@ -166,4 +166,47 @@ TEST_CASE("a cache that stays in L2 is read faster, one that outgrows it is not"
         doctest::Approx(decode(profile, 16, requests, tokens(10), false, false).memory.value()).epsilon(1e-3));
 }
 
+TEST_CASE("grouped-query attention takes MLA's rates, assumed, with a wider interval") {
+  const Profile profile = profile::profile_preset("h100");
+  for (const char* kernel : {"mla_prefill", "mla_decode"}) {
+    const KernelParameters measured = profile.kernel(kernel), assumed = grouped_query_parameters(profile, kernel);
+    REQUIRE(assumed.all().size() == measured.all().size());
+    for (const auto& entry : assumed.all()) {
+      CHECK(entry.second.value == measured.at(entry.first));
+      CHECK(entry.second.source == profile::Source::Assumed);
+    }
+    CHECK(assumed.log_error() > measured.log_error());
+  }
+}
+
+TEST_CASE("a long decode reads the keys and values of the key heads, however many query heads share them") {
+  const Profile profile = profile::profile_preset("h100");
+  const KernelParameters parameters = grouped_query_parameters(profile, "mla_decode");
+  const std::int64_t requests = 264, tokens = 1 << 17;
+  const auto memory = [&](std::int64_t query, std::int64_t keys, bool fp8) {
+    return decode_attention_cost({grouped_query_heads(query, keys, 128), requests, tokens, fp8, false}, profile,
+                                 parameters)
+        .memory.value();
+  };
+  const double rate = parameters.at("bw") * profile.hbm_bandwidth.value.value();
+  const double cache = static_cast<double>(requests * tokens) * 8 * 2 * 128 * 2;
+  CHECK(memory(8, 8, false) == doctest::Approx(cache / rate).epsilon(1e-3));
+  CHECK(memory(64, 8, false) == doctest::Approx(memory(8, 8, false)).epsilon(1e-3));
+  CHECK(memory(64, 64, false) == doctest::Approx(8 * memory(64, 8, false)).epsilon(1e-3));
+  CHECK(memory(64, 8, true) == doctest::Approx(memory(64, 8, false) / 2).epsilon(1e-3));
+}
+
+TEST_CASE("a long prefill multiplies for every query head, whether or not heads share keys") {
+  const Profile profile = profile::profile_preset("b200");
+  const KernelParameters parameters = grouped_query_parameters(profile, "mla_prefill");
+  const std::int64_t tokens = 1 << 18;
+  for (const std::int64_t keys : {4, 32}) {
+    const KernelCost cost =
+        prefill_attention_cost({grouped_query_heads(32, keys, 128), 2, tokens, false, false}, profile, parameters);
+    const double pairs = 2.0 * 32 * static_cast<double>(tokens) * static_cast<double>(tokens) / 2;
+    const double ideal = 2 * (128 + 128) * pairs / (parameters.at("F") * profile.bf16.value.value());
+    CHECK(cost.total.value() == doctest::Approx(ideal).epsilon(0.03));
+  }
+}
+
 }  // namespace moesim::lowering
