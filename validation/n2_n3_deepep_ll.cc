@@ -13,14 +13,16 @@ bool several_nodes(const Table& table) {
   return false;
 }
 
-Samples read(const Table& table, const System& /*system*/) {
+Samples read(const Table& table, const System& system) {
   Samples result;
+  const bool nvlink = system.has_nvlink();
   for (std::size_t row = 0; row < table.rows(); ++row) {
     const DeepEpRow shape = read_deepep_row(table, row);
     for (Sample& sample : deepep_samples(shape, row)) {
       const bool combine = sample.column.starts_with("combine");
       sample.measured_us = table.time_us(row, combine ? "combine_us" : "dispatch_us");
       sample.kernel = lowering::deepep_ll_kernel(combine);
+      if (!nvlink) continue;
       sample.predict = [shape, combine](const System& on, const profile::KernelParameters& parameters) {
         const lowering::MoeTokens tokens =
             lowering::expected_tokens(shape.ranks, shape.nodes, shape.nodes, static_cast<double>(shape.tokens_per_rank),
@@ -42,6 +44,7 @@ Samples read(const Table& table, const System& /*system*/) {
       };
       result.samples.push_back(std::move(sample));
     }
+    if (!nvlink) result.skipped.push_back({row, system.name() + " has no NVLink, which DeepEP needs inside a node"});
   }
   return result;
 }

@@ -9,8 +9,9 @@ using calibration::Table;
 
 constexpr std::int32_t kNodeLimit = 4;  // the measured routing keeps to min(nodes, 4) nodes per token
 
-Samples read(const Table& table, const System& /*system*/) {
+Samples read(const Table& table, const System& system) {
   Samples result;
+  const bool nvlink = system.has_nvlink();
   for (std::size_t row = 0; row < table.rows(); ++row) {
     const DeepEpRow shape = read_deepep_row(table, row);
     for (Sample& sample : deepep_samples(shape, row)) {
@@ -22,6 +23,7 @@ Samples read(const Table& table, const System& /*system*/) {
       sample.measured_us = table.time_us(row, phase + "_transmit_us") + notify;
       sample.group += ", " + base::format_number(sms, 6) + " SMs";
       sample.kernel = lowering::deepep_normal_kernel(combine);
+      if (!nvlink) continue;
       sample.predict = [shape, combine, sms](const System& on, const profile::KernelParameters& parameters) {
         const lowering::MoeTokens tokens =
             lowering::expected_tokens(shape.ranks, shape.nodes, kNodeLimit, static_cast<double>(shape.tokens_per_rank),
@@ -43,6 +45,7 @@ Samples read(const Table& table, const System& /*system*/) {
       };
       result.samples.push_back(std::move(sample));
     }
+    if (!nvlink) result.skipped.push_back({row, system.name() + " has no NVLink, which DeepEP needs inside a node"});
   }
   return result;
 }

@@ -9,8 +9,9 @@ namespace {
 using calibration::Table;
 using lowering::NvlinkKernel;
 
-Samples read(const Table& table, const System& /*system*/) {
+Samples read(const Table& table, const System& system) {
   Samples result;
+  const bool nvlink = system.has_nvlink();
   for (std::size_t row = 0; row < table.rows(); ++row) {
     const bool one_sided = table.one_of(row, "kernel", {"NVLinkOneSided", "NVLinkTwoSided"}) == 0;
     const std::string& phase = table.text(row, "phase");
@@ -25,6 +26,10 @@ Samples read(const Table& table, const System& /*system*/) {
     const double measured = table.time_us(row, "latency_us");
     if (one_sided && (which == 0 || which == 3)) {
       result.skipped.push_back({row, "the one-sided kernel has no phase " + phase});
+      continue;
+    }
+    if (!nvlink) {
+      result.skipped.push_back({row, system.name() + " has no NVLink"});
       continue;
     }
     const bool combine = which >= 2;

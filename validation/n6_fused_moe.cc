@@ -59,6 +59,7 @@ base::Duration time_of(const Shape& shape, const std::vector<lowering::ExpertLoa
 Samples read(const Table& table, const System& system) {
   Samples result;
   RoutingCache cache;
+  const bool nvlink = system.has_nvlink();
   for (std::size_t row = 0; row < table.rows(); ++row) {
     const double measured = table.time_us(row, "latency_us");
     Shape shape;
@@ -75,6 +76,8 @@ Samples read(const Table& table, const System& system) {
       result.skipped.push_back({row, "a fused MoE kernel in " + dtype + " is not modelled"});
     } else if (!computes_in(system.profile(), workloads::Dtype::Fp8)) {
       result.skipped.push_back({row, system.name() + " has no tensor cores for fp8"});
+    } else if (!nvlink) {
+      result.skipped.push_back({row, system.name() + " has no NVLink, over which the kernel exchanges tokens"});
     } else if (!routing) {
       result.skipped.push_back({row, "routing \"" + table.text(row, "dist") + "\" is not modelled"});
     } else if (shape.experts % shape.ranks != 0 || shape.top_k > shape.experts) {

@@ -86,6 +86,14 @@ std::shared_ptr<const ClusterView> System::cluster(std::int32_t gpus) const {
   return view;
 }
 
+bool System::has_nvlink() const {
+  const auto view = cluster(1);
+  const topology::Graph& graph = view->cluster.graph;
+  for (const topology::LinkId id : graph.links_of(view->cluster.gpus.front()))
+    if (graph.link(id).kind == topology::LinkKind::NvLink) return true;
+  return false;
+}
+
 std::vector<std::string> system_names() {
   std::vector<std::string> names;
   for (const Row& row : kSystems) names.emplace_back(row.system);
