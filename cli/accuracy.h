@@ -9,8 +9,8 @@
 
 namespace moesim::cli {
 
-// Writes the page of fits with their hold-outs (validation::fit_all), and a plot of the residuals of every hold-out that
-// misses its goal into the folder `accuracy` beside it. Throws InputError.
+// Writes the page of fits with their hold-outs (validation::fit_all), and a plot of the residuals of every hold-out
+// that misses its goal into the folder `accuracy` beside it. Throws InputError.
 void write_accuracy(const std::vector<validation::KernelResult>& results, const std::string& markdown,
                     std::ostream& out);
 

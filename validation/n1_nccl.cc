@@ -75,8 +75,13 @@ TableKind nccl_kind() {
          return t.integer(row, "bytes") <= 4194304 ? Part::Fit : Part::Test;
        }},
   };
-  kind.goal_median = 0.04;
-  kind.goal_p90 = 0.12;
+  kind.goals = {
+      {"NVLink, above 64 KB", 0.04, 0.12,
+       [](std::string_view kernel, std::string_view size) { return kernel != "nccl_pcie" && size.empty(); }},
+      {"NVLink, up to 64 KB", 0, 0,
+       [](std::string_view kernel, std::string_view size) { return kernel != "nccl_pcie" && !size.empty(); }},
+      {"PCIe", 0.20, 0.40, [](std::string_view kernel, std::string_view) { return kernel == "nccl_pcie"; }},
+  };
   kind.limits =
       "Start-up differs between hosts and does not follow from a datasheet: a new family needs one measured launch. Up "
       "to 64 KB two runs of the same message differ by up to 15 % (H100 all-to-all: 7 or 17 us at random). At a switch "

@@ -68,6 +68,13 @@ struct Split {
   std::function<Part(const System&, const calibration::Table&, std::size_t row)> part;
 };
 
+// What a part of a kind's rows should reach.
+struct Goal {
+  std::string_view name;  // "NVLink, above 64 KB"
+  double median = 0, p90 = 0;
+  std::function<bool(std::string_view kernel, std::string_view error_class)> of;
+};
+
 struct TableKind {
   std::string_view name;                       // "C1"
   std::string_view title;                      // "GEMM"
@@ -82,6 +89,7 @@ struct TableKind {
   std::vector<Split> splits;
   // Median and 90th percentile of the relative error to reach on every hold-out; 0: none set.
   double goal_median = 0, goal_p90 = 0;
+  std::vector<Goal> goals;  // instead of those, where parts of the rows have goals of their own
   std::string_view limits;  // Markdown for docs/accuracy.md: where and why the model fails
 };
 

@@ -35,7 +35,7 @@ struct CopyExchange {
 struct LoweredExchange {
   engine::ExchangeEvents events;       // done[rank]: the rank has what it receives
   std::vector<engine::EventId> start;  // [ranks] when the rank's kernel starts
-  double logical_bytes = 0;            // of all ranks, as the kernel's authors count them for a bandwidth; 0: they do not
+  double logical_bytes = 0;  // of all ranks, as the kernel's authors count them for a bandwidth; 0: they do not
 };
 
 // start[rank] waits for after[rank] (all at time 0 if empty). done[rank] of the result is when the rank has all that it
