@@ -114,6 +114,14 @@ std::string held_out_tables(const validation::TableKind& kind, const std::vector
     }
     if (!all_met) missed.emplace_back(name, split);
   }
+  double inside = 0, judged = 0;
+  for (const auto& [name, split] : splits) {
+    for (const HoldOut* part : split.parts) {
+      inside += part->score.coverage * static_cast<double>(part->score.rows);
+      judged += static_cast<double>(part->score.rows);
+    }
+  }
+  if (judged > 0) text += "\nOf all held-out rows, " + percent(inside / judged, 0) + " % lie in their 80 % interval.\n";
   text += "\nBy kernel and system:\n\n" + header({"split", "kernel", "system", "rows", "median %", "p90 %", "bias %",
                                                   "in 80 % interval, %", "width +- %"});
   for (const auto& [name, split] : splits) {

@@ -93,5 +93,6 @@ std::unique_ptr<CommunicationKernel> make_nvlink_one_sided(const KernelOptions& 
 std::unique_ptr<CommunicationKernel> make_nvlink_two_sided(const KernelOptions& options);
 std::unique_ptr<CommunicationKernel> make_nccl_alltoall(const KernelOptions& options);
 std::unique_ptr<CommunicationKernel> make_allgather_reducescatter(const KernelOptions& options);
+std::unique_ptr<CommunicationKernel> make_hierarchical_2d(const KernelOptions& options);
 
 }  // namespace moesim::lowering

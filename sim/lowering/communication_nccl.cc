@@ -1,5 +1,6 @@
-// Kernels "nccl_alltoall" (one copy of a token per rank that needs it) and "allgather_reducescatter" (every rank gets
-// all tokens and returns a partial sum for all of them: vLLM's default path), by nccl.h.
+// Kernels "nccl_alltoall" (one copy of a token per rank that needs it), "allgather_reducescatter" (every rank gets all
+// tokens and returns a partial sum for all of them: vLLM's default path) and "hierarchical_2d" (two all-to-alls: inside
+// each node to the GPU of the receiver's rail, then along the rails), by nccl.h.
 #include "sim/lowering/communication.h"
 #include "sim/lowering/nccl.h"
 
@@ -65,6 +66,64 @@ class Nccl : public CommunicationKernel {
   bool all_to_all_;
 };
 
+class Hierarchical : public CommunicationKernel {
+ public:
+  std::string_view name() const override { return "hierarchical_2d"; }
+
+  std::vector<std::string> assumptions() const override {
+    return {
+        "communication kernel \"hierarchical_2d\": two NCCL all-to-alls, inside the nodes to the GPU of the receiver's "
+        "rail, then along the rails; packing is not modelled"};
+  }
+
+  double log_error(const topology::Router& router, const profile::Profile& profile, bool /*reversed*/) const override {
+    const auto ranks = static_cast<std::int32_t>(router.gpus().size());
+    return profile.kernel(nccl_kernel(NcclOp::AllToAll, nccl_fabric(router, profile.family, ranks))).log_error();
+  }
+
+  void check(const topology::Cluster& cluster, const profile::Profile& profile) const override {
+    if (profile.ideal)
+      throw base::InputError("", "", std::string(name()) + " needs a GPU's profile", "\"ideal\", or another profile");
+    const std::int32_t domains = nvlink_domains(cluster);
+    if (domains < 2 || domains == static_cast<std::int32_t>(cluster.gpus.size()))
+      throw base::InputError("", "", std::string(name()) + " needs several nodes with NVLink inside",
+                             "\"nccl_alltoall\"");
+  }
+
+  LoweredExchange lower(Network& network, const TokenExchange& spec,
+                        std::span<const engine::EventId> after) const override {
+    const workloads::Traffic& traffic = *spec.traffic;
+    const std::int32_t ranks = traffic.ranks, per_node = ranks / spec.tokens->nodes;
+    const auto n = static_cast<std::size_t>(ranks);
+    // From the sender to the GPU of its node on the receiver's rail, and from there to the receiver.
+    std::vector<double> inside(n * n, 0), along(n * n, 0);
+    for (std::int32_t from = 0; from < ranks; ++from) {
+      for (std::int32_t to = 0; to < ranks; ++to) {
+        const double bytes = traffic.at(from, to) * spec.bytes_per_token.value();
+        const std::int32_t relay = from / per_node * per_node + to % per_node;
+        const auto f = static_cast<std::size_t>(from), t = static_cast<std::size_t>(to),
+                   r = static_cast<std::size_t>(relay);
+        (spec.reversed ? inside[r * n + f] : inside[f * n + r]) += bytes;
+        (spec.reversed ? along[t * n + r] : along[r * n + t]) += bytes;
+      }
+    }
+    const auto parameters =
+        spec.profile->kernel(nccl_kernel(NcclOp::AllToAll, nccl_fabric(network.router(), spec.profile->family, ranks)));
+    const std::size_t first = network.graph().computes().size();  // the launches come first, one per rank
+    const auto stage = [&](const char* what, const std::vector<double>& bytes, std::span<const engine::EventId> waits) {
+      return nccl_all_to_all_v(network, spec.name + what, ranks, bytes, *spec.profile, parameters, waits);
+    };
+    const auto one = spec.reversed ? stage(": along the rails", along, after) : stage(": inside nodes", inside, after);
+    std::vector<engine::EventId> ready;
+    for (std::int32_t rank = 0; rank < ranks; ++rank) ready.push_back(one.done(rank));
+    LoweredExchange lowered{
+        spec.reversed ? stage(": inside nodes", inside, ready) : stage(": along the rails", along, ready), {}};
+    for (std::int32_t rank = 0; rank < ranks; ++rank)
+      lowered.start.push_back(network.graph().compute_events()[first + static_cast<std::size_t>(rank)].start);
+    return lowered;
+  }
+};
+
 }  // namespace
 
 std::unique_ptr<CommunicationKernel> make_nccl_alltoall(const KernelOptions& /*options*/) {
@@ -72,6 +131,9 @@ std::unique_ptr<CommunicationKernel> make_nccl_alltoall(const KernelOptions& /*o
 }
 std::unique_ptr<CommunicationKernel> make_allgather_reducescatter(const KernelOptions& /*options*/) {
   return std::make_unique<Nccl>(false);
+}
+std::unique_ptr<CommunicationKernel> make_hierarchical_2d(const KernelOptions& /*options*/) {
+  return std::make_unique<Hierarchical>();
 }
 
 }  // namespace moesim::lowering

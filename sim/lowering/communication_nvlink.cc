@@ -45,7 +45,8 @@ class NvlinkAllToAll : public CommunicationKernel {
       return nvlink_alltoall(network, kernel, exchange, fields, spec.profile->kernel(to_string(kernel)), waits);
     };
     if (one_sided_) return add(spec.reversed ? NvlinkKernel::OneSidedCombine : NvlinkKernel::OneSidedDispatch, after);
-    if (spec.reversed) return add(NvlinkKernel::Combine, after);
+    if (spec.reversed)
+      return add(low_precision(spec) ? NvlinkKernel::CombineLowPrecision : NvlinkKernel::Combine, after);
     const LoweredExchange prepared = add(NvlinkKernel::Prepare, after);
     std::vector<engine::EventId> counted;
     for (std::int32_t rank = 0; rank < prepared.events.ranks; ++rank) counted.push_back(prepared.events.done(rank));
@@ -53,6 +54,11 @@ class NvlinkAllToAll : public CommunicationKernel {
   }
 
  private:
+  // Results of fewer bytes than bf16 are quantised first.
+  static bool low_precision(const TokenExchange& spec) {
+    return spec.bytes_per_token.value() < 2.0 * spec.model->hidden;
+  }
+
   bool one_sided_;
 };
 

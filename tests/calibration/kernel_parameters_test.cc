@@ -98,4 +98,35 @@ TEST_CASE("a GPU without a table has exactly the parameters of its family") {
   }
 }
 
+TEST_CASE("for every GPU without rows of its own, every shipped kernel has exactly the values of the family rule") {
+  for (const std::string& kernel : calibrated_kernels()) {
+    const KernelCalibration c = kernel_calibration(kernel);
+    for (const std::string& name : profile_presets()) {
+      const Profile gpu = profile_preset(name);
+      if (gpu.ideal) continue;
+      bool fitted = false;
+      for (const FittedTable& table : c.tables) fitted = fitted || table.system == name;
+      if (fitted) continue;
+      CAPTURE(kernel);
+      CAPTURE(name);
+      for (const auto& [parameter, shared] : c.shared) {
+        double expected = shared.value;
+        for (std::string_view family = gpu.family; !family.empty(); family = family_parent(family)) {
+          bool found = false;
+          for (const auto& [known, values] : c.families) {
+            if (known != family) continue;
+            for (const auto& [key, of_family] : values) {
+              if (key != parameter) continue;
+              expected = of_family.value;
+              found = true;
+            }
+          }
+          if (found) break;
+        }
+        CHECK(gpu.kernel(kernel).at(parameter) == expected);
+      }
+    }
+  }
+}
+
 }  // namespace moesim::profile

@@ -42,11 +42,11 @@ FusedMoe layer_of(double tokens, double rows) {
   return layer;
 }
 
-double time_of(const Setting& s, const FusedMoe& layer) {
+double time_of(const Setting& s, const FusedMoe& layer, std::string_view engine = "fluid") {
   engine::TaskGraph graph;
   Network network(graph, s.router);
   const engine::EventId end = fused_moe(network, layer, s.profile, s.parameters);
-  return engine::make_engine("fluid")->run(graph).event[end.index()].value();
+  return engine::make_engine(engine)->run(graph).event[end.index()].value();
 }
 
 double start_of(const Setting& s) { return 1e-6 * (s.parameters.at("t0") + 8 * s.parameters.at("tE")); }
@@ -90,6 +90,14 @@ TEST_CASE("a rank with more tokens for its experts makes all wait") {
   FusedMoe even = layer_of(64, 256), skewed = even;
   skewed.loads[2] = {{1024, 8}};
   CHECK(time_of(s, skewed) > 2 * time_of(s, even));
+}
+
+TEST_CASE("fluid and SimGrid agree on the fused kernel") {
+  const Setting s;
+  FusedMoe layer = layer_of(64, 256);
+  layer.loads[2] = {{1024, 8}};
+  layer.copies[6] = 200;
+  CHECK(time_of(s, layer, "simgrid") == doctest::Approx(time_of(s, layer)).epsilon(1e-9));
 }
 
 }  // namespace moesim::lowering

@@ -240,6 +240,20 @@ TEST_CASE("the NVLink all-to-all depends on the ranks through copies, peers and 
 }
 
 TEST_CASE("fluid and SimGrid agree on every MoE kernel") {
+  const System rack(R"({"preset": "gb200_nvl72"})", "gb200");
+  MoeTokens uneven = balanced_tokens(16, 96, 256, 8);
+  uneven.copies[5] += 40;
+  for (const auto& [kernel, combine] :
+       {std::pair{NvlinkKernel::Dispatch, false}, {NvlinkKernel::OneSidedCombine, true}}) {
+    const auto p = rack.profile.kernel(to_string(kernel));
+    MoeExchange exchange = exchange_of(uneven, combine);
+    const auto time = [&, kernel = kernel](std::string_view engine) {
+      return run(
+                 rack, [&](Network& network) { return nvlink_alltoall(network, kernel, exchange, 1, p); }, engine)
+          .total;
+    };
+    CHECK(time("simgrid") == doctest::Approx(time("fluid")).epsilon(1e-9));
+  }
   const System two(kTwoNodes);
   const MoeTokens counts = expected_tokens(16, 2, 2, 96, 256, 8);
   for (const bool combine : {false, true}) {

@@ -105,4 +105,31 @@ TEST_CASE("auto takes the kernel that frameworks run there, and says so") {
   CHECK(kernel("13-gb200-nvl72.json", "decode") == "nvlink_one_sided");
 }
 
+TEST_CASE("hierarchical_2d runs on several NVLink nodes only, and sends the tokens that a flat all-to-all sends") {
+  const auto result = run(load_scenario("examples/12-hgx-h200-9-nodes.json", {"communication.kernel=hierarchical_2d"}));
+  const auto flat = run(load_scenario("examples/12-hgx-h200-9-nodes.json", {"communication.kernel=nccl_alltoall"}));
+  for (const char* name : {"dispatch", "combine"}) {
+    for (std::size_t i = 0; i < result.phases.size(); ++i) {
+      if (result.phases[i].name != name) continue;
+      CHECK(result.phases[i].nic.value() > 0);
+      CHECK(result.phases[i].sent.value() == flat.phases[i].sent.value());
+    }
+  }
+  CHECK(result.total > base::Duration(0));
+  CHECK_THROWS_AS(load_scenario("examples/11-hgx-h100.json", {"communication.kernel=hierarchical_2d"}),
+                  base::InputError);
+}
+
+TEST_CASE("results of fewer bytes than bf16 are quantised before the two-sided NVLink combine") {
+  const auto combine = [](const std::string& bytes) {
+    const auto result = run(load_scenario("examples/13-gb200-nvl72.json",
+                                          {"communication.kernel=nvlink_two_sided", "communication.combine=" + bytes}));
+    for (const results::Phase& p : result.phases)
+      if (p.name == "combine") return p.fastest_rank;
+    return base::Duration(0);
+  };
+  CHECK(combine("fp8") > base::Duration(0));
+  CHECK(combine("fp8") != combine("bf16"));
+}
+
 }  // namespace moesim::sim
