@@ -100,9 +100,9 @@ run_tests() {
   awk '/ skipped for lack of reference data/ { n += $1 } END { print "Skipped for lack of reference data: " n + 0 }' \
     "$folder/Testing/Temporary/LastTest.log" 2>/dev/null || true
   if command -v nvcc >/dev/null; then
-    say "CUDA compiler: found (nothing is built with it yet)"
+    say "CUDA compiler: found; the micro-benchmarks build with it: cmake -S kernels -B build/kernels"
   else
-    say "CUDA compiler: none (nothing needs one yet)"
+    say "CUDA compiler: none (only the micro-benchmarks of kernels/ need one)"
   fi
   sed -n '/% tests passed/,$ { /% tests passed/!p; }' "$log" | sed '/^$/d'
   grep '% tests passed' "$log" || { tail -n 3 "$log"; status=1; }

@@ -36,6 +36,8 @@ TEST_CASE("every verb explains itself with an example") {
                                                        {"topology", "check"},
                                                        {"trace"},
                                                        {"trace", "import"},
+                                                       {"trace", "stats"},
+                                                       {"trace", "generate"},
                                                        {"model"},
                                                        {"model", "list"},
                                                        {"model", "show"}};
@@ -150,6 +152,30 @@ TEST_CASE("compare varies a value, and names each scenario by it") {
   CHECK(run.out.find("tokens_per_gpu 64") != std::string::npos);
   for (const char* bad : {"step.tokens_per_gpu", "=3", "step.tokens_per_gpu="})
     CHECK(moesim({"compare", "examples/11-hgx-h100.json", "--vary", bad}).code == 2);
+}
+
+TEST_CASE("a generated trace has its statistics told, and the same seed gives the same file") {
+  const auto folder = std::filesystem::temp_directory_path();
+  const std::string a = (folder / "moesim-generated-a.npy").string(), b = (folder / "moesim-generated-b.npy").string();
+  const auto make = [](const std::string& file, const char* seed) {
+    return moesim(
+        {"trace", "generate", "--preset", "deepseek-v3-decode", "--tokens", "300", "--seed", seed, "-o", file});
+  };
+  CHECK(make(a, "3").code == 0);
+  CHECK(make(b, "3").code == 0);
+  CHECK(base::read_file(a) == base::read_file(b));
+  CHECK(make(b, "4").code == 0);
+  CHECK(base::read_file(a) != base::read_file(b));
+  const auto side = base::load_json(a + ".json");
+  CHECK(base::JsonNode(side).member("layers").integer(0, 100) == 58);
+  const Run stats = moesim({"trace", "stats", a, "--experts", "256"});
+  CHECK(stats.code == 0);
+  for (const char* text :
+       {"300 tokens, 58 MoE layers, top-8 of 256 experts", "Zipf exponent", "if uniform", "foretell"})
+    CHECK(stats.out.find(text) != std::string::npos);
+  CHECK(moesim({"trace", "stats", "no-such.npy"}).code == 2);
+  CHECK(moesim({"trace", "generate", "--preset", "nobody", "-o", b}).code == 2);
+  for (const std::string& file : {a, b, a + ".json", b + ".json"}) std::filesystem::remove(file);
 }
 
 }  // namespace moesim::cli
