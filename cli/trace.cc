@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <numeric>
 #include <ostream>
@@ -38,7 +39,8 @@ void import_trace(const std::string& file, int layers, const std::string& output
 // One number of every layer: mean, range and the layer of the largest.
 std::vector<std::string> over_layers(const std::string& name, const TraceSummary& summary,
                                      double LayerStatistics::*value, std::string (*text)(double)) {
-  double sum = 0, least = INFINITY, most = -INFINITY;
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  double sum = 0, least = kInfinity, most = -kInfinity;
   std::size_t at = 0;
   for (std::size_t layer = 0; layer < summary.statistics.size(); ++layer) {
     const double x = summary.statistics[layer].*value;

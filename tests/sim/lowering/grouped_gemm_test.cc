@@ -137,10 +137,10 @@ TEST_CASE("merged loads cost the same and hold the same selections") {
 
 TEST_CASE("the tile is the smallest power of two from 16 to the format's largest that holds an expert's mean tokens") {
   CHECK(grouped_gemm_tile(1, 8, 256, Dtype::Bf16) == 16);
-  CHECK(grouped_gemm_tile(16 * 32, 8, 256, Dtype::Bf16) == 16);
-  CHECK(grouped_gemm_tile(16 * 32 + 1, 8, 256, Dtype::Bf16) == 32);
-  CHECK(grouped_gemm_tile(128 * 32, 8, 256, Dtype::Bf16) == 128);
-  CHECK(grouped_gemm_tile(128 * 32 + 1, 8, 256, Dtype::Fp8) == 256);
+  CHECK(grouped_gemm_tile(512, 8, 256, Dtype::Bf16) == 16);
+  CHECK(grouped_gemm_tile(513, 8, 256, Dtype::Bf16) == 32);
+  CHECK(grouped_gemm_tile(4096, 8, 256, Dtype::Bf16) == 128);
+  CHECK(grouped_gemm_tile(4097, 8, 256, Dtype::Fp8) == 256);
   CHECK(grouped_gemm_tile(1 << 20, 8, 256, Dtype::Fp8) == 256);
   CHECK(grouped_gemm_tile(1 << 20, 8, 256, Dtype::Fp8Block) == 128);
   CHECK(grouped_gemm_tile(1 << 20, 8, 256, Dtype::Nvfp4) == 128);

@@ -137,14 +137,14 @@ TEST_CASE("low latency over two nodes is bound by the NICs: half of the bytes at
 TEST_CASE("a hot receiver makes low-latency dispatch slower, and itself the last to be done") {
   const System system = star(8);
   MoeTokens even = expected_tokens(8, 1, 1, 256, 256, 8), hot = even;
-  for (std::int32_t from = 0; from < 8; ++from) {  // half of what every other rank would receive goes to rank 0
+  for (std::size_t from = 0; from < 8; ++from) {  // half of what every other rank would receive goes to rank 0
     double moved = 0;
-    for (std::int32_t to = 1; to < 8; ++to) {
-      double& cell = hot.selections[static_cast<std::size_t>(from * 8 + to)];
+    for (std::size_t to = 1; to < 8; ++to) {
+      double& cell = hot.selections[from * 8 + to];
       moved += cell / 2;
       cell /= 2;
     }
-    hot.selections[static_cast<std::size_t>(from * 8)] += moved;
+    hot.selections[from * 8] += moved;
   }
   const auto parameters = system.profile.kernel(deepep_ll_kernel(false));
   const auto outcome = [&](const MoeTokens& tokens) {
