@@ -24,6 +24,8 @@ std::size_t find_baseline(const std::vector<sim::Scenario>& scenarios, const std
 
 // Threads go to the scenarios first; what is left over goes to the layers of each.
 std::vector<results::Result> run_all(const std::vector<sim::Scenario>& scenarios, int threads) {
+  // SimGrid runs in a child process: one must not be forked while other threads may hold locks.
+  if (std::any_of(scenarios.begin(), scenarios.end(), [](const auto& s) { return s.engine == "simgrid"; })) threads = 1;
   std::vector<results::Result> results(scenarios.size());
   const int inner = std::max(1, threads / static_cast<int>(scenarios.size()));
   base::parallel_for(scenarios.size(), threads, [&](std::size_t i) { results[i] = sim::run(scenarios[i], inner); });

@@ -272,7 +272,9 @@ results::Result run(const Scenario& scenario, int threads) {
   const auto engine = engine::make_engine(scenario.engine, {scenario.tolerance, false});
   const topology::Router router(scenario.cluster);
   std::vector<results::Result> of_layer(scenario.layers.size());
-  base::parallel_for(of_layer.size(), threads, [&](std::size_t i) {
+  // SimGrid runs in a child process: one must not be forked while other threads may hold locks.
+  const int at_a_time = scenario.engine == "simgrid" ? 1 : threads;
+  base::parallel_for(of_layer.size(), at_a_time, [&](std::size_t i) {
     const ScenarioLayer& in = scenario.layers[i];
     const step::MoeLayer layer{
         &scenario.cluster,
