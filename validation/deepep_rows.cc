@@ -28,6 +28,18 @@ base::Duration simulate(const System& on, std::int32_t ranks,
   return engine::make_engine(engine::default_engine())->run(graph).event[last.all_done().index()];
 }
 
+lowering::MoeExchange deepep_exchange(const DeepEpRow& shape, const lowering::MoeTokens& tokens, bool combine,
+                                      base::Bytes dispatch_message) {
+  lowering::MoeExchange exchange;
+  exchange.name = combine ? "combine" : "dispatch";
+  exchange.tokens = &tokens;
+  exchange.combine = combine;
+  exchange.hidden = static_cast<double>(shape.hidden);
+  exchange.experts = shape.experts;
+  exchange.message = combine ? lowering::deepep_combine_bytes(exchange.hidden) : dispatch_message;
+  return exchange;
+}
+
 std::array<Sample, 2> deepep_samples(const DeepEpRow& shape, std::size_t row) {
   std::array<Sample, 2> samples;
   for (const bool combine : {false, true}) {

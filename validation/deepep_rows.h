@@ -20,6 +20,10 @@ DeepEpRow read_deepep_row(const calibration::Table& table, std::size_t row);
 base::Duration simulate(const System& on, std::int32_t ranks,
                         const std::function<engine::ExchangeEvents(lowering::Network&)>& lower);
 
+// What a row exchanges: `dispatch_message` bytes of a token to one receiver on the way there, bf16 on the way back.
+lowering::MoeExchange deepep_exchange(const DeepEpRow& shape, const lowering::MoeTokens& tokens, bool combine,
+                                      base::Bytes dispatch_message);
+
 // The two samples of a row, without their predictions.
 std::array<Sample, 2> deepep_samples(const DeepEpRow& shape, std::size_t row);
 

@@ -28,14 +28,8 @@ Samples read(const Table& table, const System& system) {
         const lowering::MoeTokens tokens =
             lowering::expected_tokens(shape.ranks, shape.nodes, kNodeLimit, static_cast<double>(shape.tokens_per_rank),
                                       shape.experts, shape.top_k);
-        lowering::MoeExchange exchange;
-        exchange.name = combine ? "combine" : "dispatch";
-        exchange.tokens = &tokens;
-        exchange.combine = combine;
-        exchange.hidden = static_cast<double>(shape.hidden);
-        exchange.experts = shape.experts;
-        exchange.message = combine ? lowering::deepep_combine_bytes(exchange.hidden)
-                                   : lowering::deepep_normal_dispatch_bytes(exchange.hidden);
+        const lowering::MoeExchange exchange = deepep_exchange(
+            shape, tokens, combine, lowering::deepep_normal_dispatch_bytes(static_cast<double>(shape.hidden)));
         return Estimate{
             simulate(on, shape.ranks,
                      [&](lowering::Network& network) {

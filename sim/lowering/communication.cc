@@ -45,6 +45,12 @@ std::unique_ptr<CommunicationKernel> make_communication_kernel(std::string_view 
   return found->make(options);
 }
 
+void require_gpu_profile(const CommunicationKernel& kernel, const profile::Profile& profile) {
+  if (!profile.ideal) return;
+  throw base::InputError("", "", std::string(kernel.name()) + " needs a GPU's profile",
+                         "\"ideal\", or another profile");
+}
+
 KernelChoice choose_communication_kernel(const topology::Cluster& cluster, const profile::Profile& profile,
                                          std::string_view phase) {
   if (profile.ideal) return {"ideal", "the profile is ideal"};

@@ -68,6 +68,8 @@ std::vector<std::string> communication_kernels();
 // Throws InputError for an unknown name.
 std::unique_ptr<CommunicationKernel> make_communication_kernel(std::string_view name,
                                                                const KernelOptions& options = {});
+// For check(): throws InputError if the profile is ideal, which has no parameters of kernels.
+void require_gpu_profile(const CommunicationKernel& kernel, const profile::Profile& profile);
 // What "auto" stands for: what frameworks run on such a cluster, and why, in a few words.
 struct KernelChoice {
   std::string name;

@@ -35,8 +35,7 @@ class DeepEp : public CommunicationKernel {
 
   void check(const topology::Cluster& cluster, const profile::Profile& profile) const override {
     const std::int32_t domains = nvlink_domains(cluster);
-    if (profile.ideal)
-      throw base::InputError("", "", std::string(name()) + " needs a GPU's profile", "\"ideal\", or another profile");
+    require_gpu_profile(*this, profile);
     if (domains == 0 || domains == static_cast<std::int32_t>(cluster.gpus.size())) {
       throw base::InputError("", "", std::string(name()) + " needs NVLink between the GPUs of a node",
                              "\"nccl_alltoall\" or \"allgather_reducescatter\"");

@@ -27,8 +27,7 @@ class Nccl : public CommunicationKernel {
   }
 
   void check(const topology::Cluster& cluster, const profile::Profile& profile) const override {
-    if (profile.ideal)
-      throw base::InputError("", "", std::string(name()) + " needs a GPU's profile", "\"ideal\", or another profile");
+    require_gpu_profile(*this, profile);
     if (cluster.gpus.size() < 2) throw base::InputError("", "", std::string(name()) + " needs two GPUs", "\"ideal\"");
   }
 
@@ -82,8 +81,7 @@ class Hierarchical : public CommunicationKernel {
   }
 
   void check(const topology::Cluster& cluster, const profile::Profile& profile) const override {
-    if (profile.ideal)
-      throw base::InputError("", "", std::string(name()) + " needs a GPU's profile", "\"ideal\", or another profile");
+    require_gpu_profile(*this, profile);
     const std::int32_t domains = nvlink_domains(cluster);
     if (domains < 2 || domains == static_cast<std::int32_t>(cluster.gpus.size()))
       throw base::InputError("", "", std::string(name()) + " needs several nodes with NVLink inside",

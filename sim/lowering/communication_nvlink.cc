@@ -23,8 +23,7 @@ class NvlinkAllToAll : public CommunicationKernel {
   }
 
   void check(const topology::Cluster& cluster, const profile::Profile& profile) const override {
-    if (profile.ideal)
-      throw base::InputError("", "", std::string(name()) + " needs a GPU's profile", "\"ideal\", or another profile");
+    require_gpu_profile(*this, profile);
     if (nvlink_domains(cluster) != 1) {
       throw base::InputError("", "", std::string(name()) + " runs inside one NVLink domain only, not across NICs",
                              "\"deepep_low_latency\", \"deepep_normal\" or \"nccl_alltoall\"");

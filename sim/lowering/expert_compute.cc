@@ -49,18 +49,20 @@ ExpertCost expert_cost(const workloads::Model& model, const ExpertWork& work, co
   return cost;
 }
 
-engine::Compute expert_compute(std::string name, const workloads::Model& model, const ExpertWork& work,
-                               const profile::Profile& profile, const GpuResources* gpu) {
-  engine::Compute compute;
+ExpertTask expert_compute(std::string name, const workloads::Model& model, const ExpertWork& work,
+                          const profile::Profile& profile, const GpuResources* gpu) {
+  ExpertTask task;
+  engine::Compute& compute = task.compute;
   compute.name = std::move(name);
-  if (profile.ideal || work.selections == 0) return compute;
+  if (profile.ideal || work.selections == 0) return task;
   const ExpertCost cost = expert_cost(model, work, profile);
   compute.rank = gpu->rank;
   compute.launch = profile.launch.value;
   compute.alone = std::max(cost.tensor_time, cost.hbm_time);
+  task.tensor_share = cost.tensor_time / compute.alone;
   // A grouped GEMM occupies all SMs; what it reads per second follows from its own time.
   compute.uses = {{gpu->sms, profile.sms.value}, {gpu->hbm, (cost.bytes / compute.alone).value()}};
-  return compute;
+  return task;
 }
 
 }  // namespace moesim::lowering

@@ -40,8 +40,13 @@ struct ExpertCost {
 };
 ExpertCost expert_cost(const workloads::Model& model, const ExpertWork& work, const profile::Profile& profile);
 
-engine::Compute expert_compute(std::string name, const workloads::Model& model, const ExpertWork& work,
-                               const profile::Profile& profile, const GpuResources* gpu);
+// A Compute, and the share of its time (without launch) for which the tensor cores alone would be needed.
+struct ExpertTask {
+  engine::Compute compute;
+  double tensor_share = 0;
+};
+ExpertTask expert_compute(std::string name, const workloads::Model& model, const ExpertWork& work,
+                          const profile::Profile& profile, const GpuResources* gpu);
 
 // The profile's dense rate for weights of this type; an InputError names the types that the GPU has.
 base::FlopRate tensor_rate(const profile::Profile& profile, workloads::Dtype dtype);

@@ -56,9 +56,10 @@ KernelCost cost_of(const ExpertLayer& layer, std::span<const std::int32_t> slot_
 }
 
 // The kernel occupies all SMs; of HBM it uses the share of its time that its bytes need.
-engine::Compute compute_of(std::string name, const KernelCost& cost, const profile::Profile& profile,
-                           const GpuResources& gpu) {
-  engine::Compute compute;
+ExpertTask compute_of(std::string name, const KernelCost& cost, const profile::Profile& profile,
+                      const GpuResources& gpu) {
+  ExpertTask task;
+  engine::Compute& compute = task.compute;
   compute.name = std::move(name);
   compute.rank = gpu.rank;
   compute.launch = cost.launch;
@@ -66,7 +67,8 @@ engine::Compute compute_of(std::string name, const KernelCost& cost, const profi
   const double hbm = profile.hbm_bandwidth.value.value();
   const double share = std::min(1.0, cost.memory / compute.alone);
   compute.uses = {{gpu.sms, profile.sms.value}, {gpu.hbm, hbm * share}};
-  return compute;
+  task.tensor_share = std::min(1.0, cost.tensor / compute.alone);
+  return task;
 }
 
 }  // namespace
@@ -124,8 +126,8 @@ std::string expert_assumption(ExpertKernel kernel, const workloads::Model& model
          base::format_number(100 * std::expm1(parameters.log_error()), 2) + " %";
 }
 
-engine::Compute expert_layer_compute(std::string name, const ExpertLayer& layer,
-                                     std::span<const std::int32_t> slot_tokens, const GpuResources* gpu) {
+ExpertTask expert_layer_compute(std::string name, const ExpertLayer& layer, std::span<const std::int32_t> slot_tokens,
+                                const GpuResources* gpu) {
   std::int64_t selections = 0;
   std::int32_t hit = 0;
   for (const std::int32_t tokens : slot_tokens) {
@@ -137,8 +139,8 @@ engine::Compute expert_layer_compute(std::string name, const ExpertLayer& layer,
   return compute_of(std::move(name), cost_of(layer, slot_tokens), *layer.profile, *gpu);
 }
 
-engine::Compute shared_expert_compute(std::string name, const ExpertLayer& layer, std::int64_t own_tokens,
-                                      const GpuResources* gpu) {
+ExpertTask shared_expert_compute(std::string name, const ExpertLayer& layer, std::int64_t own_tokens,
+                                 const GpuResources* gpu) {
   const workloads::Model& model = *layer.model;
   if (layer.kernel == ExpertKernel::Roofline || layer.profile->ideal || own_tokens == 0) {
     return expert_compute(std::move(name), model, {own_tokens * model.shared_experts, model.shared_experts, true},

@@ -34,12 +34,12 @@ struct ExpertLayer {
 };
 
 // `slot_tokens`: selections that each slot of the rank computes. `gpu` may be null with an ideal profile.
-engine::Compute expert_layer_compute(std::string name, const ExpertLayer& layer,
-                                     std::span<const std::int32_t> slot_tokens, const GpuResources* gpu);
+ExpertTask expert_layer_compute(std::string name, const ExpertLayer& layer, std::span<const std::int32_t> slot_tokens,
+                                const GpuResources* gpu);
 
 // The shared expert on a rank's own tokens: two matrix products (gemm.h), or the roofline.
-engine::Compute shared_expert_compute(std::string name, const ExpertLayer& layer, std::int64_t own_tokens,
-                                      const GpuResources* gpu);
+ExpertTask shared_expert_compute(std::string name, const ExpertLayer& layer, std::int64_t own_tokens,
+                                 const GpuResources* gpu);
 
 // Half-width of the 80 % interval of log(true / predicted) of the kernel's time; 0 for the roofline, which has none.
 double expert_log_error(const ExpertLayer& layer);

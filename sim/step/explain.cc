@@ -164,12 +164,18 @@ class Explainer {
       result.binding = {"kernel launch on " + gpu, "launch", compute.launch / took};
       return result;
     }
-    // Memory binds where its bytes alone need most of the time.
+    // What needs at least half of the time alone; if neither does, it is the rest: copies, scans, padding.
     const engine::Use& hbm = compute.uses.back();
     const double hbm_share = hbm.per_unit / tasks_.graph.resources()[hbm.resource.index()].capacity;
-    const double busy = compute.alone / took;
-    result.binding = hbm_share > 0.5 ? Binding{"HBM of " + gpu, "hbm", busy * hbm_share}
-                                     : Binding{"tensor cores of " + gpu, "tensor", busy};
+    const double tensor_share = tasks_.tensor_share[step.task];
+    const double running = compute.alone / took;
+    if (std::max(hbm_share, tensor_share) < 0.5) {
+      const double rest = running * (1 - std::max(hbm_share, tensor_share));
+      result.binding = {"work beside the matrix products on " + gpu, "thread blocks", rest};
+    } else {
+      result.binding = hbm_share > tensor_share ? Binding{"HBM of " + gpu, "hbm", running * hbm_share}
+                                                : Binding{"tensor cores of " + gpu, "tensor", running * tensor_share};
+    }
     return result;
   }
 

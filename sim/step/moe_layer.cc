@@ -99,12 +99,17 @@ MoeLayerGraph lower_moe_layer(const MoeLayer& layer, const topology::Router& rou
     begin.push_back(graph.add_compute(std::move(delay), {}).done);
   }
   result.dispatch = layer.kernel->lower(network, exchange("dispatch", false, layer.dispatch_bytes), begin);
+  const auto add_experts = [&](lowering::ExpertTask task, std::span<const EventId> waits) {
+    result.tensor_share.resize(graph.computes().size(), 0);
+    result.tensor_share.push_back(task.tensor_share);
+    return graph.add_compute(std::move(task.compute), waits);
+  };
   std::vector<EventId> ready;  // [GPUs] when each may start to send results back
   for (std::int32_t rank = 0; rank < traffic.ranks; ++rank) {
     const std::string on_gpu = " on " + names[static_cast<std::size_t>(rank)];
     std::vector<EventId> after{result.dispatch.events.done(rank)};
     if (model.shared_experts > 0) {
-      const auto shared = graph.add_compute(
+      const auto shared = add_experts(
           lowering::shared_expert_compute("shared expert" + on_gpu, experts, layer.tokens_per_gpu, gpu(rank)),
           begin.empty() ? std::span<const EventId>()
                         : std::span<const EventId>(&begin[static_cast<std::size_t>(rank)], 1));
@@ -113,7 +118,7 @@ MoeLayerGraph lower_moe_layer(const MoeLayer& layer, const topology::Router& rou
     }
     const auto r = static_cast<std::size_t>(rank);
     result.experts.push_back(
-        graph.add_compute(lowering::expert_layer_compute("experts" + on_gpu, experts, slots[r], gpu(rank)), after));
+        add_experts(lowering::expert_layer_compute("experts" + on_gpu, experts, slots[r], gpu(rank)), after));
     ready.push_back(result.experts.back().done);
   }
   result.combine = layer.kernel->lower(network, exchange("combine", true, layer.combine_bytes), ready);

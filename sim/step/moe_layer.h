@@ -42,6 +42,7 @@ struct MoeLayerGraph {
   lowering::LoweredExchange dispatch;
   lowering::LoweredExchange combine;
   std::vector<engine::ComputeEvents> experts;         // [GPUs]
+  std::vector<double> tensor_share;                   // [computes] lowering::ExpertTask; 0 for those without
   std::vector<engine::ComputeEvents> shared_experts;  // [GPUs], empty without a shared expert
   std::vector<lowering::Network::PortResource> ports;
 };

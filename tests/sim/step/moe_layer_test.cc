@@ -92,9 +92,25 @@ TEST_CASE("the experts' roofline: weights of the experts hit over HBM for few to
   const auto many = lowering::expert_cost(model, {100000, 1}, scenario.profile);
   CHECK(many.tensor_time.value() == Approx(100000 * 2 * weights / 1978e12));
   CHECK(many.tensor_time > many.hbm_time);
-  const auto none = lowering::expert_compute("none", model, {0, 0}, scenario.profile, nullptr);
+  const auto none = lowering::expert_compute("none", model, {0, 0}, scenario.profile, nullptr).compute;
   CHECK(none.launch.value() == 0);
   CHECK(none.alone.value() == 0);
+}
+
+TEST_CASE("experts are bound by what needs at least half of their time, and no busier than that") {
+  const auto experts = [](const std::string& kernel, const std::string& tokens) {
+    const auto result = sim::run(sim::load_scenario(
+        "examples/11-hgx-h100.json", {"step.tokens_per_gpu=" + tokens, "experts={\"kernel\": \"" + kernel + "\"}"}));
+    return phase(result, "experts");
+  };
+  CHECK(experts("roofline", "1").binding.kind == "hbm");
+  CHECK(experts("roofline", "16384").binding.kind == "tensor");
+  CHECK(experts("roofline", "16384").binding.utilisation > 0.99);
+  CHECK(experts("wide_ep", "64").binding.kind == "hbm");
+  // The kernel's tensor cores reach a share of the datasheet's rate and its tiles are padded: less is theirs alone.
+  const auto fitted = experts("wide_ep", "16384");
+  CHECK(fitted.binding.utilisation < 0.99);
+  CHECK(fitted.slowest_rank > experts("roofline", "16384").slowest_rank);
 }
 
 TEST_CASE("with one GPU nothing is sent and only the experts take time") {
