@@ -1,5 +1,6 @@
 #include "workloads/attention.h"
 
+#include <algorithm>
 #include <array>
 
 #include <nlohmann/json.hpp>
@@ -115,6 +116,15 @@ double state_elements(const Attention& a) {
       return heads * a.head_dim * a.state_dim;
   }
   return 0;
+}
+
+Attention tensor_parallel_share(const Attention& attention, std::int32_t tp) {
+  Attention share = attention;
+  const auto cut = [tp](std::int32_t count) { return count > 0 ? std::max(count / tp, 1) : 0; };
+  share.heads = cut(attention.heads);
+  share.kv_heads = cut(attention.kv_heads);
+  share.o_groups = cut(attention.o_groups);
+  return share;
 }
 
 Attention read_attention(const base::JsonNode& node) {

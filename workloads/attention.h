@@ -53,6 +53,10 @@ double cache_elements_per_token(const Attention& attention);
 // Elements that a sequence keeps in one layer however long it is: the full window, or the state.
 double state_elements(const Attention& attention);
 
+// What one of tp tensor-parallel ranks has of it: heads, key-value heads and output groups are dealt out, each rank
+// keeping at least one; low-rank inputs, latents and the index are whole on every rank. tp divides the heads.
+Attention tensor_parallel_share(const Attention& attention, std::int32_t tp);
+
 // In a model file: {"kind": "gqa", "layers": 94, "heads": 64, "kv_heads": 4, "head_dim": 128, ...}.
 Attention read_attention(const base::JsonNode& node);
 base::Json to_json(const Attention& attention);
