@@ -30,7 +30,7 @@ median of the signed error. No row is left out of a score.
 The splits stand in the source of each kind (`validation/`). A system that is left out gets its parameters by the family
 rule: its family's, else those of the family that it descends from, else the mean of the families. The width of the 80 %
 interval of a hold-out comes from the residuals of the *other* hold-outs of the same kernel and the same relation (a
-fitted system, the same family, another family).
+fitted system, the same family, another family): those of other splits, and of other systems in the same split.
 
 )";
 
@@ -78,6 +78,32 @@ struct SplitRows {
   std::vector<const HoldOut*> parts;
 };
 
+// The share of held-out rows inside their 80 % intervals, by measured table.
+std::string coverage_table(const std::vector<std::pair<std::string, SplitRows>>& splits) {
+  struct Count {
+    double inside = 0, judged = 0;
+  };
+  Count all;
+  std::map<std::string, Count> tables;
+  for (const auto& [name, split] : splits) {
+    for (const HoldOut* part : split.parts) {
+      const double judged = static_cast<double>(part->score.rows);
+      for (Count* count : {&all, &tables[part->table]}) {
+        count->inside += part->score.coverage * judged;
+        count->judged += judged;
+      }
+    }
+  }
+  if (all.judged == 0) return "";
+  std::string text = "\nOf all held-out rows, " + percent(all.inside / all.judged, 0) +
+                     " % lie in their 80 % interval; by table:\n\n" +
+                     header({"table", "rows held out", "in 80 % interval, %"});
+  for (const auto& [table, count] : tables) {
+    text += row({"`" + table + "`", base::format_number(count.judged, 9), percent(count.inside / count.judged, 0)});
+  }
+  return text;
+}
+
 std::string held_out_tables(const validation::TableKind& kind, const std::vector<const KernelResult*>& kernels,
                             std::vector<std::pair<std::string, SplitRows>>& missed) {
   std::vector<std::pair<std::string, SplitRows>> splits;
@@ -114,14 +140,7 @@ std::string held_out_tables(const validation::TableKind& kind, const std::vector
     }
     if (!all_met) missed.emplace_back(name, split);
   }
-  double inside = 0, judged = 0;
-  for (const auto& [name, split] : splits) {
-    for (const HoldOut* part : split.parts) {
-      inside += part->score.coverage * static_cast<double>(part->score.rows);
-      judged += static_cast<double>(part->score.rows);
-    }
-  }
-  if (judged > 0) text += "\nOf all held-out rows, " + percent(inside / judged, 0) + " % lie in their 80 % interval.\n";
+  text += coverage_table(splits);
   text += "\nBy kernel and system:\n\n" + header({"split", "kernel", "system", "rows", "median %", "p90 %", "bias %",
                                                   "in 80 % interval, %", "width +- %"});
   for (const auto& [name, split] : splits) {

@@ -73,7 +73,7 @@ void judge(const profile::KernelCalibration& calibration, const std::vector<Orig
     begin = end;
     const profile::Profile& profile = table.system.profile();
     const auto parameters = profile::resolve(calibration, profile.name, profile.family);
-    HoldOut hold_out{split, by, profile.name, calibration.kernel, parameters.relation(), {}, {}};
+    HoldOut hold_out{split, by, table.label, profile.name, calibration.kernel, parameters.relation(), {}, {}};
     hold_out.samples = predict(samples, table.system,
                                [&](std::string_view) -> const profile::KernelParameters& { return parameters; });
     hold_outs.push_back(std::move(hold_out));
@@ -106,18 +106,20 @@ std::vector<HoldOut> hold_out(const profile::KernelModel& model, const TableKind
   return result;
 }
 
-// The half-width that holds 80 % of the rows when every group counts the same. What a row's own draws explain is taken
-// off first.
-struct WidthGroup {
-  std::vector<double> excess;  // |log error| beyond the draws
-};
-double pooled_width(const std::vector<const WidthGroup*>& groups) {
+// The half-width that holds the wanted share of the rows when every group counts the same. What a row's own draws
+// explain is taken off first.
+using Excesses = std::vector<double>;  // |log error| beyond the draws, of a group's rows
+double pooled_width(const std::vector<Excesses>& groups) {
+  // Intervals are to hold 80 % of the rows of a *new* group. Groups differ by more than rows within one do, so that the
+  // 80 % quantile of a handful of pooled groups holds less of the next one. One number for all kernels, chosen so that
+  // about 80 % of all held-out rows lie inside.
+  constexpr double kShare = 0.83;
   std::vector<std::pair<double, double>> weighted;  // (excess, weight)
-  for (const WidthGroup* group : groups)
-    for (const double e : group->excess) weighted.emplace_back(e, 1.0 / static_cast<double>(group->excess.size()));
+  for (const Excesses& group : groups)
+    for (const double e : group) weighted.emplace_back(e, 1.0 / static_cast<double>(group.size()));
   std::sort(weighted.begin(), weighted.end());
   double below = 0;
-  const double wanted = 0.8 * static_cast<double>(groups.size());
+  const double wanted = kShare * static_cast<double>(groups.size());
   for (const auto& [excess, weight] : weighted) {
     below += weight;
     if (below >= wanted) return excess;
@@ -131,32 +133,52 @@ double excess_of(const ScoredSample& sample) {
   return std::sqrt(std::max(0.0, error * error - draw * draw));
 }
 
-// Widths from all hold-outs but `judged` (null: from all). Relations without evidence are filled from their neighbours.
+// Relations without evidence are filled from their neighbours.
 constexpr double kWiderPerStep = 1.5;  // assumed, from a relation with evidence to the next without
+using Widths = std::array<double, 3>;
+void fill_from_neighbours(Widths& out) {
+  if (out[0] == 0) out[0] = out[1] > 0 ? out[1] / kWiderPerStep : out[2] / (kWiderPerStep * kWiderPerStep);
+  if (out[1] == 0) out[1] = out[2] > 0 ? std::sqrt(out[0] * out[2]) : out[0] * kWiderPerStep;
+  if (out[2] == 0) out[2] = out[1] * kWiderPerStep;
+}
+
+// A class of rows that a relation has no evidence for is as much wider than the others there as where it has.
+void fill_from_class(Widths& out, const Widths& others) {
+  double log_ratio = 0, known = 0;
+  for (std::size_t r = 0; r < out.size(); ++r) {
+    if (out[r] == 0 || others[r] == 0) continue;
+    log_ratio += std::log(out[r] / others[r]);
+    ++known;
+  }
+  const double ratio = known > 0 ? std::exp(log_ratio / known) : 1;
+  for (std::size_t r = 0; r < out.size(); ++r)
+    if (out[r] == 0) out[r] = others[r] * ratio;
+}
+
+// Widths from all hold-outs but those of the judged system in the judged split (null: from all).
 profile::LogErrors widths(const std::vector<HoldOut>& hold_outs, const HoldOut* judged) {
   std::set<std::string> classes{""};
   for (const HoldOut& h : hold_outs)
     for (const ScoredSample& sample : h.samples) classes.insert(sample.error_class);
   profile::LogErrors errors;
   for (const std::string& error_class : classes) {
-    std::array<double, 3>& out = errors[error_class];
+    Widths& out = errors[error_class];
     for (std::size_t r = 0; r < out.size(); ++r) {
-      std::vector<WidthGroup> groups;
+      std::vector<Excesses> groups;
       for (const HoldOut& h : hold_outs) {
-        const bool same_group = judged != nullptr && h.split == judged->split;
+        const bool same_group = judged != nullptr && h.split == judged->split && h.system == judged->system;
         if (same_group || static_cast<std::size_t>(h.relation) != r) continue;
-        WidthGroup group;
+        Excesses group;
         for (const ScoredSample& sample : h.samples)
-          if (sample.error_class == error_class) group.excess.push_back(excess_of(sample));
-        if (!group.excess.empty()) groups.push_back(std::move(group));
+          if (sample.error_class == error_class) group.push_back(excess_of(sample));
+        if (!group.empty()) groups.push_back(std::move(group));
       }
-      std::vector<const WidthGroup*> pointers;
-      for (const WidthGroup& group : groups) pointers.push_back(&group);
-      out[r] = pooled_width(pointers);
+      out[r] = pooled_width(groups);
     }
-    if (out[0] == 0) out[0] = out[1] > 0 ? out[1] / kWiderPerStep : out[2] / (kWiderPerStep * kWiderPerStep);
-    if (out[1] == 0) out[1] = out[2] > 0 ? std::sqrt(out[0] * out[2]) : out[0] * kWiderPerStep;
-    if (out[2] == 0) out[2] = out[1] * kWiderPerStep;
+    if (error_class.empty())  // the first
+      fill_from_neighbours(out);
+    else
+      fill_from_class(out, errors.at(""));
   }
   return errors;
 }

@@ -28,11 +28,12 @@ MeasuredTable read_table(const std::string& path, const std::string& system);
 struct HoldOut {
   std::string split;  // "m <= 512, larger m held out", or "b200 left out"
   Split::By by = Split::By::Size;
-  std::string system;  // profile of the judged rows
+  std::string table;   // label of the judged rows' table
+  std::string system;  // its profile
   std::string kernel;
   profile::Relation relation = profile::Relation::FittedSystem;
   std::vector<ScoredSample> samples;
-  GroupScore score;  // with intervals whose width comes from the other hold-outs
+  GroupScore score;  // with intervals whose width comes from other hold-outs
 };
 
 struct KernelResult {
