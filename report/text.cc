@@ -205,8 +205,12 @@ std::string text(const Comparison& comparison) {
   add_row(table, comparison, "  bound", [](const Result& r) { return base::to_string(r.lower_bound); });
   add_row(table, comparison, "  80 % interval",
           [](const Result& r) { return r.error > 0 ? "+- " + percent(r.error) : std::string("-"); });
-  for (const Phase& phase : base.phases)
-    add_row(table, comparison, "  " + phase.name, [&](const Result& r) { return phase_time(r, phase.name); });
+  std::vector<std::string> phases;  // of any result, in order
+  for (const Result& result : comparison.results)
+    for (const Phase& phase : result.phases)
+      if (std::find(phases.begin(), phases.end(), phase.name) == phases.end()) phases.push_back(phase.name);
+  for (const std::string& phase : phases)
+    add_row(table, comparison, "  " + phase, [&](const Result& r) { return phase_time(r, phase); });
   for (const char* name : {"dispatch", "combine"}) {
     add_row(table, comparison, std::string("busiest GPU in ") + name, [&](const Result& r) {
       const Phase* phase = find(r, name);
@@ -230,7 +234,7 @@ std::string text(const Comparison& comparison) {
   rates("logical bandwidth", &Phase::logical);
   rates("NIC bandwidth, on the wire,", &Phase::nic);
   add_row(table, comparison, "expert load, max/mean GPU", [](const Result& r) {
-    const Phase* phase = find(r, "experts");
+    const Phase* phase = find(r, "experts") != nullptr ? find(r, "experts") : find(r, "fused kernel");
     return phase != nullptr ? base::format_number(phase->imbalance) : "-";
   });
   add_row(table, comparison, "what binds",

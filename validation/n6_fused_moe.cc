@@ -52,7 +52,7 @@ base::Duration time_of(const Shape& shape, const std::vector<lowering::ExpertLoa
   engine::TaskGraph graph;
   const auto cluster = on.cluster(shape.ranks);
   lowering::Network network(graph, *cluster->router);
-  const engine::EventId end = lowering::fused_moe(network, layer, on.profile(), parameters);
+  const engine::EventId end = lowering::fused_moe(network, layer, on.profile(), parameters).end;
   return engine::make_engine(engine::default_engine())->run(graph).event[end.index()];
 }
 

@@ -22,6 +22,7 @@ constexpr std::array kKernels{
     Entry{"nccl_alltoall", make_nccl_alltoall},
     Entry{"allgather_reducescatter", make_allgather_reducescatter},
     Entry{"hierarchical_2d", make_hierarchical_2d},
+    Entry{"fused_moe", make_fused_moe},
 };
 
 constexpr std::int32_t kRackDomain = 9;  // GPUs from which an NVLink domain spans hosts: no board has more than 8

@@ -57,6 +57,8 @@ class CommunicationKernel {
     return 0;
   }
   virtual TokenNeeds needs() const { return {}; }
+  // Whether dispatch, experts and combine are one kernel: fused_moe.h is lowered instead of this.
+  virtual bool fused() const { return false; }
   // Throws InputError, without place, if it cannot run there.
   virtual void check(const topology::Cluster& cluster, const profile::Profile& profile) const = 0;
   // Adds the exchange; the kernel of a rank waits for after[rank] (empty: time 0).
@@ -96,5 +98,6 @@ std::unique_ptr<CommunicationKernel> make_nvlink_two_sided(const KernelOptions& 
 std::unique_ptr<CommunicationKernel> make_nccl_alltoall(const KernelOptions& options);
 std::unique_ptr<CommunicationKernel> make_allgather_reducescatter(const KernelOptions& options);
 std::unique_ptr<CommunicationKernel> make_hierarchical_2d(const KernelOptions& options);
+std::unique_ptr<CommunicationKernel> make_fused_moe(const KernelOptions& options);
 
 }  // namespace moesim::lowering

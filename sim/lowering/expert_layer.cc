@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "sim/lowering/fused_moe.h"
 #include "sim/lowering/gemm.h"
 #include "sim/lowering/grouped_gemm.h"
 #include "sim/lowering/wide_ep_experts.h"
@@ -12,13 +13,14 @@
 namespace moesim::lowering {
 namespace {
 
-constexpr std::array<std::string_view, 3> kNames{"roofline", "grouped_gemm", "wide_ep"};
+constexpr std::array<std::string_view, 4> kNames{"roofline", "grouped_gemm", "wide_ep", "fused"};
 
 WideEpPhase wide_ep_phase(std::string_view phase) {
   return phase == "decode" ? WideEpPhase::Decode : WideEpPhase::Context;
 }
 
 std::string_view parameter_set(ExpertKernel kernel, const workloads::Model& model, std::string_view phase) {
+  if (kernel == ExpertKernel::Fused) return fused_moe_kernels().front().name;
   return kernel == ExpertKernel::WideEp ? wide_ep_kernel(wide_ep_phase(phase)) : grouped_gemm_kernel(model.weights);
 }
 
@@ -77,20 +79,31 @@ std::string_view to_string(ExpertKernel kernel) { return kNames[static_cast<std:
 
 std::vector<std::string> expert_kernels() {
   std::vector<std::string> names{"auto"};
-  names.insert(names.end(), kNames.begin(), kNames.end());
+  names.insert(names.end(), kNames.begin(), kNames.end() - 1);  // "fused" comes with its communication kernel
   return names;
 }
 
 ExpertKernel choose_expert_kernel(std::string_view name, const workloads::Model& model, const profile::Profile& profile,
                                   std::string_view communication) {
   const bool block = model.weights == workloads::Dtype::Fp8Block;
+  if (communication == "fused_moe") {
+    if (name != "auto" && name != "fused")
+      throw base::InputError("", "", "experts are part of the communication kernel \"fused_moe\"", "\"auto\"");
+    const bool fp4 = model.expert_weights == workloads::WeightFormat::Nvfp4 ||
+                     model.expert_weights == workloads::WeightFormat::Mxfp4;
+    if (!fp4 || model.expert_matrices != 3) {
+      throw base::InputError("", "", "communication kernel \"fused_moe\" multiplies gated experts in fp4 by fp8 tokens",
+                             "a model with nvfp4 or mxfp4 weights, or another communication kernel");
+    }
+    return ExpertKernel::Fused;
+  }
   if (name == "auto") {
     // The calibrated kernels multiply by three matrices: experts without a gate have two.
     if (profile.ideal || model.expert_matrices != 3) return ExpertKernel::Roofline;
     return block && communication.starts_with("deepep") ? ExpertKernel::WideEp : ExpertKernel::GroupedGemm;
   }
   const auto* const found = std::find(kNames.begin(), kNames.end(), name);
-  if (found == kNames.end()) {
+  if (found == kNames.end() || name == "fused") {
     throw base::InputError(
         "", "", "unknown expert kernel \"" + std::string(name) + "\"" + base::suggestion(name, expert_kernels()),
         "auto, roofline, grouped_gemm or wide_ep");
@@ -159,6 +172,11 @@ ExpertTask shared_expert_compute(std::string name, const ExpertLayer& layer, std
 double expert_log_error(const ExpertLayer& layer) {
   if (layer.kernel == ExpertKernel::Roofline || layer.profile->ideal) return 0;
   return layer.profile->kernel(parameter_set(layer.kernel, *layer.model, layer.phase)).log_error();
+}
+
+double shared_expert_log_error(const ExpertLayer& layer) {
+  if (layer.kernel == ExpertKernel::Roofline || layer.profile->ideal) return 0;
+  return layer.profile->kernel(gemm_kernel(multiplied_in(layer.model->other_weights))).log_error();
 }
 
 }  // namespace moesim::lowering

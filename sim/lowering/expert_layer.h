@@ -11,12 +11,13 @@
 
 namespace moesim::lowering {
 
-enum class ExpertKernel : std::uint8_t { Roofline, GroupedGemm, WideEp };
-std::string_view to_string(ExpertKernel kernel);  // "roofline", "grouped_gemm", "wide_ep"
+enum class ExpertKernel : std::uint8_t { Roofline, GroupedGemm, WideEp, Fused };
+std::string_view to_string(ExpertKernel kernel);  // "roofline", "grouped_gemm", "wide_ep", "fused"
 std::vector<std::string> expert_kernels();        // the names that a scenario may give, "auto" first
 
 // "auto": wide EP (DeepGEMM) for fp8_block weights behind a DeepEP kernel, else the grouped GEMM; the roofline where
-// the profile is ideal. Throws InputError, without place, for an unknown name or what cannot be.
+// the profile is ideal. `Fused` is that of the communication kernel "fused_moe", which needs 4-bit weights, and no
+// other can be chosen there. Throws InputError, without place, for an unknown name or what cannot be.
 ExpertKernel choose_expert_kernel(std::string_view name, const workloads::Model& model, const profile::Profile& profile,
                                   std::string_view communication);
 
@@ -43,5 +44,6 @@ ExpertTask shared_expert_compute(std::string name, const ExpertLayer& layer, std
 
 // Half-width of the 80 % interval of log(true / predicted) of the kernel's time; 0 for the roofline, which has none.
 double expert_log_error(const ExpertLayer& layer);
+double shared_expert_log_error(const ExpertLayer& layer);
 
 }  // namespace moesim::lowering

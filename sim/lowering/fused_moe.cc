@@ -1,5 +1,6 @@
 #include "sim/lowering/fused_moe.h"
 
+#include <algorithm>
 #include <array>
 
 #include "base/error.h"
@@ -65,35 +66,49 @@ engine::ExchangeEvents add_chunk(Network& network, const FusedMoe& layer, bool b
 
 std::span<const profile::KernelModel> fused_moe_kernels() { return kModels; }
 
-EventId fused_moe(Network& network, const FusedMoe& layer, const profile::Profile& profile,
-                  const profile::KernelParameters& parameters) {
+FusedEvents fused_moe(Network& network, const FusedMoe& layer, const profile::Profile& profile,
+                      const profile::KernelParameters& parameters, std::span<const EventId> after,
+                      std::span<const GpuResources> gpus) {
   const auto n = static_cast<std::size_t>(layer.ranks);
   MOESIM_CHECK(layer.copies.size() == n * n && layer.loads.size() == n, "shape of a fused MoE layer");
   engine::TaskGraph& graph = network.graph();
   const double start = 1e-6 * (parameters.at("t0") + parameters.at("tE") * layer.local_experts);
   const ExpertRates rates{parameters.at("bw"), parameters.at("F"), 0, parameters.at("p")};
+  FusedEvents result;
   std::vector<EventId> arrived, computed(n, engine::kOrigin);
-  std::vector<double> work;  // s of one chunk's experts
+  std::vector<engine::Compute> work;  // one chunk's experts
   for (std::size_t rank = 0; rank < n; ++rank) {
-    engine::Compute launch{
-        layer.name + ": start", static_cast<std::int32_t>(rank), base::Duration(start), base::Duration(0), {}};
-    arrived.push_back(graph.add_compute(std::move(launch), {}).done);
-    work.push_back(experts_time(layer.matrices, layer.loads[rank], kFusedTile, rates, profile).total / kChunks);
+    const auto number = static_cast<std::int32_t>(rank);
+    engine::Compute launch{layer.name + ": start", number, base::Duration(start), base::Duration(0), {}};
+    const auto waits = after.empty() ? after : after.subspan(rank, 1);
+    const engine::ComputeEvents launched = graph.add_compute(std::move(launch), waits);
+    result.start.push_back(launched.start);
+    arrived.push_back(launched.done);
+    const ExpertsTime time = experts_time(layer.matrices, layer.loads[rank], kFusedTile, rates, profile);
+    const base::Duration chunk(time.total / kChunks);
+    engine::Compute experts{layer.name + ": experts", number, chunk, base::Duration(0), {}};
+    if (!gpus.empty() && time.total > 0) {
+      experts.launch = base::Duration(0);
+      experts.alone = chunk;
+      const double hbm = profile.hbm_bandwidth.value.value() * std::min(1.0, time.memory / time.total);
+      experts.uses = {{gpus[rank].sms, profile.sms.value}, {gpus[rank].hbm, hbm}};
+    }
+    work.push_back(std::move(experts));
+    result.tensor_share.push_back(time.total > 0 ? std::min(1.0, time.tensor / time.total) : 0);
   }
   std::vector<EventId> ends;
   for (int chunk = 0; chunk < kChunks; ++chunk) {
     const auto dispatch = add_chunk(network, layer, false, parameters.at("share"), arrived);
     arrived = all_done(dispatch);
     for (std::size_t rank = 0; rank < n; ++rank) {
-      engine::Compute experts{
-          layer.name + ": experts", static_cast<std::int32_t>(rank), base::Duration(work[rank]), base::Duration(0), {}};
-      const std::array<EventId, 2> after{arrived[rank], computed[rank]};
-      computed[rank] = graph.add_compute(std::move(experts), after).done;
+      const std::array<EventId, 2> waits{arrived[rank], computed[rank]};
+      computed[rank] = graph.add_compute(work[rank], waits).done;
     }
-    for (const EventId done : all_done(add_chunk(network, layer, true, parameters.at("share"), computed)))
-      ends.push_back(done);
+    result.done = all_done(add_chunk(network, layer, true, parameters.at("share"), computed));
+    ends.insert(ends.end(), result.done.begin(), result.done.end());
   }
-  return graph.add_event(layer.name + ": end", ends);
+  result.end = graph.add_event(layer.name + ": end", ends);
+  return result;
 }
 
 }  // namespace moesim::lowering

@@ -15,6 +15,7 @@
 
 #include "calibration/profile/kernel_parameters.h"
 #include "calibration/profile/profile.h"
+#include "sim/lowering/expert_compute.h"
 #include "sim/lowering/expert_loads.h"
 #include "sim/lowering/network.h"
 
@@ -36,8 +37,17 @@ struct FusedMoe {
 // "fused_moe_fp8_fp4": fp8 activations, fp4 weights.
 std::span<const profile::KernelModel> fused_moe_kernels();
 
-// The event of the whole kernel's end on all ranks.
-engine::EventId fused_moe(Network& network, const FusedMoe& layer, const profile::Profile& profile,
-                          const profile::KernelParameters& parameters);
+struct FusedEvents {
+  std::vector<engine::EventId> start;  // [ranks]
+  std::vector<engine::EventId> done;   // [ranks] all results of the rank's own tokens are back
+  engine::EventId end;                 // done on all ranks
+  std::vector<double> tensor_share;    // [ranks] of the time of its experts, as ExpertTask has it
+};
+
+// The tasks' names begin with layer.name: "NAME: start", "NAME: dispatch", "NAME: experts", "NAME: combine".
+// start[rank] waits for after[rank] (all at time 0 if empty). `gpus` (by rank, or empty): whose SMs and HBM it takes.
+FusedEvents fused_moe(Network& network, const FusedMoe& layer, const profile::Profile& profile,
+                      const profile::KernelParameters& parameters, std::span<const engine::EventId> after = {},
+                      std::span<const GpuResources> gpus = {});
 
 }  // namespace moesim::lowering

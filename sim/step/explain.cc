@@ -154,7 +154,7 @@ class Explainer {
       result.binding = {compute.name, "launch", 1};
       return result;
     }
-    if (phase == "dispatch" || phase == "combine") {
+    if (phase == "dispatch" || phase == "combine" || (phase == kFusedPhase && compute.uses.empty())) {
       result.what = "start-up of " + phase + " on " + gpu;
       if (took > Duration(0)) result.binding = {result.what, "launch", 1};
       return result;
@@ -202,7 +202,7 @@ class Explainer {
   // What a task is part of, by its name: "dispatch: start", "dispatch: ring", "experts on gpu3", "shared expert on
   // gpu3".
   static std::string phase_of(const std::string& task) {
-    for (const char* phase : {"dispatch", "combine", "shared expert", "late start"})
+    for (const char* phase : {"dispatch", "combine", "shared expert", "late start", kFusedPhase})
       if (task.starts_with(phase)) return phase;
     return "experts";
   }
@@ -223,11 +223,17 @@ void explain(const MoeLayer& layer, const MoeLayerGraph& tasks, const topology::
   const std::vector<double> selections(layer.traffic->rank_selections.begin(), layer.traffic->rank_selections.end());
   const std::vector<double> own_tokens(selections.size(), static_cast<double>(layer.tokens_per_gpu));
   if (!layer.start_delay.empty()) result.phases.push_back(explainer.delay_phase());
-  result.phases.push_back(explainer.exchange_phase("dispatch", tasks.dispatch, layer.dispatch_bytes, false));
+  const bool fused = !tasks.fused.empty();
+  if (!fused)
+    result.phases.push_back(explainer.exchange_phase("dispatch", tasks.dispatch, layer.dispatch_bytes, false));
   if (!tasks.shared_experts.empty())
     result.phases.push_back(explainer.compute_phase("shared expert", tasks.shared_experts, own_tokens));
-  result.phases.push_back(explainer.compute_phase("experts", tasks.experts, selections));
-  result.phases.push_back(explainer.exchange_phase("combine", tasks.combine, layer.combine_bytes, true));
+  if (fused) {
+    result.phases.push_back(explainer.compute_phase(kFusedPhase, tasks.fused, selections));
+  } else {
+    result.phases.push_back(explainer.compute_phase("experts", tasks.experts, selections));
+    result.phases.push_back(explainer.exchange_phase("combine", tasks.combine, layer.combine_bytes, true));
+  }
 
   Duration longest(0);
   for (const engine::PathStep& path_step : engine::critical_path(tasks.graph, timeline)) {

@@ -7,6 +7,9 @@
 
 namespace moesim::step {
 
+// The phase of a fused kernel, and how its tasks' names begin.
+inline constexpr const char* kFusedPhase = "fused kernel";
+
 // Fills phases, critical_path, binding and links of `result`. `topology` is the graph that the tasks' ports name.
 //
 // A step of the critical path that is a transfer is bound by the resource on its route that was busiest (the exchange's

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "sim/engine/guard_rails.h"
 #include "sim/lowering/expert_compute.h"
+#include "sim/lowering/fused_moe.h"
 #include "sim/step/batching.h"
 #include "sim/step/explain.h"
 
@@ -52,9 +53,42 @@ lowering::ExpertLayer expert_layer(const MoeLayer& layer) {
   return experts;
 }
 
+// Shared expert, then the fused kernel, which takes all SMs.
+void lower_fused(const MoeLayer& layer, const std::vector<EventId>& ready, std::span<const lowering::GpuResources> gpus,
+                 lowering::Network& network, MoeLayerGraph& result) {
+  const workloads::Model& model = *layer.model;
+  lowering::FusedMoe fused;
+  fused.name = kFusedPhase;
+  fused.ranks = layer.traffic->ranks;
+  fused.local_experts = layer.tokens->experts_per_rank;
+  fused.copies = layer.tokens->copies;
+  fused.dispatch_bytes = layer.dispatch_bytes.value();
+  fused.combine_bytes = layer.combine_bytes.value();
+  fused.matrices = {static_cast<double>(model.dispatch_width()), static_cast<double>(model.expert_ffn),
+                    workloads::bits_per_weight(model.expert_weights) / 8, workloads::Dtype::Fp8};
+  for (const std::span<const std::int32_t> slots : slots_of_ranks(layer)) {
+    std::vector<lowering::ExpertLoad> loads;
+    for (const std::int32_t tokens : slots)
+      if (tokens > 0) loads.push_back({static_cast<double>(tokens), 1});
+    fused.loads.push_back(lowering::merge_loads(loads, lowering::kFusedTile));
+  }
+  const auto& parameters = layer.profile->kernel(lowering::fused_moe_kernels().front().name);
+  const auto events = lowering::fused_moe(network, fused, *layer.profile, parameters, ready, gpus);
+  for (std::size_t rank = 0; rank < events.start.size(); ++rank)
+    result.fused.push_back({{}, events.start[rank], events.done[rank]});
+  const auto& computes = result.graph.computes();
+  result.tensor_share.resize(computes.size(), 0);
+  const std::string experts = fused.name + ": experts";
+  for (std::size_t i = 0; i < computes.size(); ++i)
+    if (computes[i].name == experts)
+      result.tensor_share[i] = events.tensor_share[static_cast<std::size_t>(computes[i].rank)];
+}
+
 void set_phase_intervals(const MoeLayer& layer, const topology::Router& router, results::Result& result) {
   for (results::Phase& phase : result.phases) {
     if (phase.name == "experts") phase.error = std::expm1(lowering::expert_log_error(expert_layer(layer)));
+    if (phase.name == "shared expert") phase.error = std::expm1(lowering::shared_expert_log_error(expert_layer(layer)));
+    if (phase.name == kFusedPhase) phase.error = std::expm1(layer.kernel->log_error(router, *layer.profile, false));
     if (phase.name == "dispatch") phase.error = std::expm1(layer.kernel->log_error(router, *layer.profile, false));
     if (phase.name == "combine") phase.error = std::expm1(layer.kernel->log_error(router, *layer.profile, true));
   }
@@ -98,30 +132,38 @@ MoeLayerGraph lower_moe_layer(const MoeLayer& layer, const topology::Router& rou
                           {}};
     begin.push_back(graph.add_compute(std::move(delay), {}).done);
   }
-  result.dispatch = layer.kernel->lower(network, exchange("dispatch", false, layer.dispatch_bytes), begin);
   const auto add_experts = [&](lowering::ExpertTask task, std::span<const EventId> waits) {
     result.tensor_share.resize(graph.computes().size(), 0);
     result.tensor_share.push_back(task.tensor_share);
     return graph.add_compute(std::move(task.compute), waits);
   };
-  std::vector<EventId> ready;  // [GPUs] when each may start to send results back
+  const bool fused = layer.kernel->fused();
+  if (!fused) result.dispatch = layer.kernel->lower(network, exchange("dispatch", false, layer.dispatch_bytes), begin);
+  std::vector<EventId> ready;  // [GPUs] when each may start to send results back, or its fused kernel
   for (std::int32_t rank = 0; rank < traffic.ranks; ++rank) {
-    const std::string on_gpu = " on " + names[static_cast<std::size_t>(rank)];
-    std::vector<EventId> after{result.dispatch.events.done(rank)};
+    const auto r = static_cast<std::size_t>(rank);
+    const std::string on_gpu = " on " + names[r];
+    std::vector<EventId> after;
+    if (!fused) after.push_back(result.dispatch.events.done(rank));
     if (model.shared_experts > 0) {
       const auto shared = add_experts(
           lowering::shared_expert_compute("shared expert" + on_gpu, experts, layer.tokens_per_gpu, gpu(rank)),
-          begin.empty() ? std::span<const EventId>()
-                        : std::span<const EventId>(&begin[static_cast<std::size_t>(rank)], 1));
+          begin.empty() ? std::span<const EventId>() : std::span<const EventId>(&begin[r], 1));
       result.shared_experts.push_back(shared);
       after.push_back(shared.done);
     }
-    const auto r = static_cast<std::size_t>(rank);
+    if (fused) {
+      ready.push_back(!after.empty() ? after.front() : begin.empty() ? engine::kOrigin : begin[r]);
+      continue;
+    }
     result.experts.push_back(
         add_experts(lowering::expert_layer_compute("experts" + on_gpu, experts, slots[r], gpu(rank)), after));
     ready.push_back(result.experts.back().done);
   }
-  result.combine = layer.kernel->lower(network, exchange("combine", true, layer.combine_bytes), ready);
+  if (fused)
+    lower_fused(layer, ready, gpus, network, result);
+  else
+    result.combine = layer.kernel->lower(network, exchange("combine", true, layer.combine_bytes), ready);
   result.ports = network.port_resources();
   return result;
 }

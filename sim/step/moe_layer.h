@@ -44,6 +44,7 @@ struct MoeLayerGraph {
   std::vector<engine::ComputeEvents> experts;         // [GPUs]
   std::vector<double> tensor_share;                   // [computes] lowering::ExpertTask; 0 for those without
   std::vector<engine::ComputeEvents> shared_experts;  // [GPUs], empty without a shared expert
+  std::vector<engine::ComputeEvents> fused;           // [GPUs] of a fused kernel, which stands for the first three
   std::vector<lowering::Network::PortResource> ports;
 };
 // `router` must outlive the result.

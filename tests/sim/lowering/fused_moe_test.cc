@@ -45,7 +45,7 @@ FusedMoe layer_of(double tokens, double rows) {
 double time_of(const Setting& s, const FusedMoe& layer, std::string_view engine = "fluid") {
   engine::TaskGraph graph;
   Network network(graph, s.router);
-  const engine::EventId end = fused_moe(network, layer, s.profile, s.parameters);
+  const engine::EventId end = fused_moe(network, layer, s.profile, s.parameters).end;
   return engine::make_engine(engine)->run(graph).event[end.index()].value();
 }
 

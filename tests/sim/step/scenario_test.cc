@@ -132,4 +132,36 @@ TEST_CASE("results of fewer bytes than bf16 are quantised before the two-sided N
   CHECK(combine("fp8") != combine("bf16"));
 }
 
+TEST_CASE("the fused kernel stands for dispatch, experts and combine, after the shared expert") {
+  const std::vector<std::string> fused{"communication.kernel=fused_moe", "model.weights=nvfp4",
+                                       "step.tokens_per_gpu=16"};
+  const Scenario scenario = load_scenario("examples/13-gb200-nvl72.json", fused);
+  const auto result = run(scenario);
+  REQUIRE(result.phases.size() == 2);
+  CHECK(result.phases[0].name == "shared expert");
+  CHECK(result.phases[1].name == "fused kernel");
+  CHECK(result.total.value() == doctest::Approx((result.phases[0].critical + result.phases[1].critical).value()));
+  CHECK(result.error > 0);
+  // Every copy of a token crosses a link into the switch and one out of it, on its way there and back.
+  double carried = 0, copies = 0;
+  for (const results::LinkUse& link : result.links) carried += link.bytes.value();
+  const workloads::Traffic& traffic = scenario.layers[0].traffic;
+  for (std::int32_t from = 0; from < traffic.ranks; ++from)
+    for (std::int32_t to = 0; to < traffic.ranks; ++to) copies += from == to ? 0 : traffic.at(from, to);
+  const double share = scenario.profile.kernel("fused_moe_fp8_fp4").at("share");
+  const base::Bytes both_ways = scenario.dispatch_bytes + scenario.combine_bytes;
+  CHECK(carried == doctest::Approx(2 * copies * both_ways.value() / share).epsilon(1e-9));
+
+  const auto refused = [&](const char* example, std::vector<std::string> sets, const char* why) {
+    sets.emplace_back("communication.kernel=fused_moe");
+    CHECK_THROWS_WITH(load_scenario(example, sets), doctest::Contains(why));
+  };
+  refused("examples/13-gb200-nvl72.json", {}, "in fp4");
+  const std::string mxfp4 = R"(model={"preset": "gpt-oss-120b"})";
+  refused("examples/11-hgx-h100.json", {mxfp4, "step.layer=3"}, "data-center Blackwell");
+  refused("examples/12-hgx-h200-9-nodes.json", {mxfp4, "step.layer=3"}, "one NVLink domain");
+  refused("examples/13-gb200-nvl72.json", {"model.weights=nvfp4", "experts={\"kernel\": \"grouped_gemm\"}"},
+          "part of the communication kernel");
+}
+
 }  // namespace moesim::sim
