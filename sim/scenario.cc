@@ -141,12 +141,13 @@ void read_step(const JsonNode& node, Scenario& scenario) {
 }
 
 void read_communication(const JsonNode& node, Scenario& scenario) {
-  const JsonObject communication(node, {"kernel", "dispatch", "combine", "sms"});
+  const JsonObject communication(node, {"kernel", "dispatch", "combine", "sms", "hook"});
   const JsonNode kernel = communication.required("kernel");
   scenario.kernel = kernel.string();
   scenario.kernel_options.sms = communication.get("sms", 0.0, [&](const JsonNode& n) {
     return static_cast<double>(n.integer(2, static_cast<std::int64_t>(scenario.profile.sms.value)));
   });
+  scenario.kernel_options.hook = communication.get("hook", true, [](const JsonNode& n) { return n.boolean(); });
   if (scenario.kernel == "auto") {
     const auto choice = lowering::choose_communication_kernel(scenario.cluster, scenario.profile, scenario.phase);
     scenario.kernel = choice.name;
@@ -196,6 +197,10 @@ void warn_of_inputs_without_effect(const JsonObject& root, Scenario& scenario) {
   for (const char* key : {"dispatch", "combine"}) {
     if (silent && communication.json().contains(key))
       warn(std::string("communication.") + key + " has no effect: one GPU sends nothing");
+  }
+  for (const auto& [key, kernel] : {std::pair("sms", "deepep_normal"), std::pair("hook", "deepep_low_latency")}) {
+    if (scenario.kernel != kernel && communication.json().contains(key))
+      warn(std::string("communication.") + key + " has no effect: it is of " + kernel + ", not of " + scenario.kernel);
   }
   const JsonNode model = root.required("model");
   for (const char* key : {"weights", "expert_ffn"}) {

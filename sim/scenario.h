@@ -12,8 +12,9 @@
 //                  one after another, each with its own routing;
 //                  "start_jitter": {"mean": "3 ms", "seed": 1} delays each GPU's first start by an exponentially
 //                  distributed time (default: all start together)
-//   communication  {"kernel": "auto", "dispatch": "fp8", "combine": "bf16", "sms": 20}; bytes per token:
-//                  workloads/model.h; kernels: sim/lowering/communication.h; sms: budget of the kernels that have one
+//   communication  {"kernel": "auto", "dispatch": "fp8", "combine": "bf16", "sms": 20, "hook": true};
+//                  bytes per token: workloads/model.h; kernels: sim/lowering/communication.h; sms: budget of
+//                  deepep_normal; hook: false lets deepep_low_latency hold its SMs until its tokens are in
 //   experts        {"kernel": "auto" | "roofline" | "grouped_gemm" | "wide_ep"}; sim/lowering/expert_layer.h
 //   engine         {"name": "fluid" | "simgrid" | "bound", "tolerance": 0}
 #pragma once

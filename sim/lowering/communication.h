@@ -42,7 +42,8 @@ struct TokenNeeds {
 };
 
 struct KernelOptions {
-  double sms = 0;  // budget of a kernel that has one; 0: its default
+  double sms = 0;    // budget of a kernel that has one; 0: its default
+  bool hook = true;  // low latency: SMs are free while tokens travel, a hook receives them
 };
 
 class CommunicationKernel {

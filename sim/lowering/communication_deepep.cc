@@ -13,15 +13,16 @@ constexpr double kMessageHeader = 16;  // bytes that say where a low-latency mes
 class DeepEp : public CommunicationKernel {
  public:
   DeepEp(bool low_latency, const KernelOptions& options)
-      : low_latency_(low_latency), sms_(options.sms > 0 ? options.sms : kDefaultSms) {}
+      : low_latency_(low_latency), hook_(options.hook), sms_(options.sms > 0 ? options.sms : kDefaultSms) {}
 
   std::string_view name() const override { return low_latency_ ? "deepep_low_latency" : "deepep_normal"; }
 
   std::vector<std::string> assumptions() const override {
     if (low_latency_) {
-      return {
-          "communication kernel \"deepep_low_latency\": fitted start-up and rates; every choice of a token is a "
-          "message; what it gains by hiding its receive phase is not modelled"};
+      return {std::string(
+                  "communication kernel \"deepep_low_latency\": fitted start-up and rates; every choice of a token is "
+                  "a message; ") +
+              (hook_ ? "hooks receive: it holds no SMs while tokens travel" : "it holds its SMs while tokens travel")};
     }
     return {"communication kernel \"deepep_normal\" with " + std::to_string(static_cast<int>(sms_)) +
             " SMs: fitted start-up and rates; a token goes once to each node and is forwarded there over NVLink"};
@@ -60,8 +61,9 @@ class DeepEp : public CommunicationKernel {
     LoweredExchange lowered;
     if (low_latency_) {
       if (!spec.reversed) exchange.message += base::Bytes(kMessageHeader);
-      lowered = deepep_low_latency(network, exchange, *spec.profile,
-                                   spec.profile->kernel(deepep_ll_kernel(spec.reversed)), after);
+      lowered =
+          deepep_low_latency(network, exchange, *spec.profile, spec.profile->kernel(deepep_ll_kernel(spec.reversed)),
+                             after, hook_ ? std::span<const GpuResources>() : spec.gpus);
     } else {
       lowered = deepep_normal(network, exchange, sms_, *spec.profile,
                               spec.profile->kernel(deepep_normal_kernel(spec.reversed)), after, spec.gpus);
@@ -72,6 +74,7 @@ class DeepEp : public CommunicationKernel {
 
  private:
   bool low_latency_;
+  bool hook_;
   double sms_;
 };
 

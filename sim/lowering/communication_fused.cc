@@ -12,7 +12,8 @@ class Fused : public CommunicationKernel {
 
   std::vector<std::string> assumptions() const override {
     return {
-        "communication kernel \"fused_moe\": dispatch, experts and combine as one kernel, fitted on GB300 up to 8 ranks; "
+        "communication kernel \"fused_moe\": dispatch, experts and combine as one kernel, fitted on GB300 up to 8 "
+        "ranks; "
         "it takes all SMs, so that the shared expert runs before it"};
   }
 

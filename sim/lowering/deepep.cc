@@ -43,7 +43,8 @@ base::Bytes deepep_normal_dispatch_bytes(double hidden) { return base::Bytes(hid
 base::Bytes deepep_combine_bytes(double hidden) { return base::Bytes(2 * hidden); }
 
 LoweredExchange deepep_low_latency(Network& network, const MoeExchange& exchange, const profile::Profile& profile,
-                                   const KernelParameters& parameters, std::span<const EventId> after) {
+                                   const KernelParameters& parameters, std::span<const EventId> after,
+                                   std::span<const GpuResources> gpus) {
   const MoeTokens& tokens = *exchange.tokens;
   const auto n = static_cast<std::size_t>(tokens.ranks);
   const double sms = profile.sms.value;
@@ -75,6 +76,7 @@ LoweredExchange deepep_low_latency(Network& network, const MoeExchange& exchange
     const double waves = std::max(1.0, std::ceil(tokens.tokens[rank] / grid));
     (exchange.combine ? copy.tail : copy.send_loop)[rank] += (waves - 1) * us(parameters, "wave");
   }
+  for (const GpuResources& gpu : gpus) copy.holds.push_back({gpu.rank, gpu.sms, grid, true});
   return add_copy_exchange(network, copy, after);
 }
 

@@ -9,7 +9,8 @@
 //   of
 //              a rank are dealt to the thread blocks in ceil(tokens / SMs used) waves
 //   links      NVLink at its raw rate, NICs at `nic` of theirs
-// Hot receivers show on their links.
+// Hot receivers show on their links. Until all has come, the grid's thread blocks wait on the SMs, unless the receive
+// phase is a hook that runs when the tokens are there.
 //
 // Normal. A budget of SMs, two per channel; a token goes once to each rank that needs it, between nodes once to each
 // node (to the GPU of the sender's rail) and from there over NVLink. Per token of a rank, with F ranks reached:
@@ -58,9 +59,11 @@ base::Bytes deepep_combine_bytes(double hidden);
 
 // `parameters` are those of the kernels named above. start[rank] waits for after[rank] (all at time 0 if empty);
 // done[rank] is when the rank has all its tokens. No tokens cost the start.
+// `gpus` (by rank): whose SMs the grid holds while it runs; empty: with hooks, none.
 LoweredExchange deepep_low_latency(Network& network, const MoeExchange& exchange, const profile::Profile& profile,
                                    const profile::KernelParameters& parameters,
-                                   std::span<const engine::EventId> after = {});
+                                   std::span<const engine::EventId> after = {},
+                                   std::span<const GpuResources> gpus = {});
 // `sms`: the budget of the kernel, >= 2; taken from the SMs of `gpus` (by rank; empty: nobody else needs them).
 LoweredExchange deepep_normal(Network& network, const MoeExchange& exchange, double sms,
                               const profile::Profile& profile, const profile::KernelParameters& parameters,

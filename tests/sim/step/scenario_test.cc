@@ -95,6 +95,21 @@ TEST_CASE("a kernel takes its SMs from the shared expert while it runs") {
   CHECK(total("60") > total("12"));
 }
 
+TEST_CASE(
+    "without hooks a low-latency kernel holds its SMs, and the shared expert has fewer; others ignore the option") {
+  const auto shared_expert = [](const std::string& hook) {
+    const auto result = sim::run(sim::load_scenario("examples/31-deepep-low-latency.json",
+                                                    {"communication.hook=" + hook, "model.shared_experts=8"}));
+    for (const results::Phase& p : result.phases)
+      if (p.name == "shared expert") return p.slowest_rank;
+    return base::Duration(0);
+  };
+  CHECK(shared_expert("false") > shared_expert("true"));
+  const auto warnings = load_scenario("examples/30-deepep-normal.json", {"communication.hook=false"}).warnings;
+  REQUIRE(warnings.size() == 1);
+  CHECK(warnings[0] == "communication.hook has no effect: it is of deepep_low_latency, not of deepep_normal");
+}
+
 TEST_CASE("auto takes the kernel that frameworks run there, and says so") {
   const auto kernel = [](const std::string& example, const std::string& phase) {
     return sim::load_scenario("examples/" + example, {"communication.kernel=auto", "step.phase=" + phase}).kernel;
