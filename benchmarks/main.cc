@@ -161,7 +161,7 @@ void bound_and_matrices(Report& report) {
   std::vector<std::string> warnings;
   const workloads::Model model = workloads::read_model(base::JsonNode(model_text));
   const workloads::RoutingSource routing(base::JsonNode(routing_text), model, warnings);
-  const workloads::Placement placement = workloads::read_placement(nullptr, model.experts, kGpus, warnings);
+  const workloads::Placement placement = workloads::default_placement(model.experts, kGpus);
   std::vector<workloads::Trace> traces;
   for (std::int32_t layer = 0; layer < kLayers; ++layer) traces.push_back(routing.layer(layer, kTokens, kGpus));
   const double matrices = best_seconds([&] {

@@ -13,8 +13,11 @@
 #include "sim/engine/engine.h"
 #include "sim/lowering/communication.h"
 #include "sim/lowering/expert_compute.h"
+#include "sim/lowering/placement_costs.h"
 #include "sim/step/layers.h"
 #include "sim/step/moe_layer.h"
+#include "workloads/placement_counters.h"
+#include "workloads/placement_section.h"
 #include "workloads/routing_source.h"
 
 namespace moesim::sim {
@@ -45,10 +48,10 @@ std::optional<std::string> member_text(const JsonNode& node, const std::string& 
 // The paths of a trace and a model's configuration as seen from anywhere, so that a stored scenario still finds them;
 // the hash must not depend on folders.
 void absolute_paths(base::Json& scenario, const std::string& file, bool only_name) {
-  for (const auto& [section, key] : {std::pair("routing", "trace"), std::pair("model", "config")}) {
-    if (!scenario.contains(section) || !scenario[section].is_object() || !scenario[section].contains(key)) continue;
-    base::Json& value = scenario[section][key];
-    if (!value.is_string()) continue;
+  for (const char* pointer : {"/routing/trace", "/model/config", "/placement/observe/trace"}) {
+    const base::Json::json_pointer place(pointer);
+    if (!scenario.contains(place) || !scenario[place].is_string()) continue;
+    base::Json& value = scenario[place];
     const std::filesystem::path path = std::filesystem::path(file).parent_path() / value.get<std::string>();
     value = only_name ? path.filename().string() : std::filesystem::absolute(path).lexically_normal().string();
   }
@@ -99,29 +102,46 @@ std::string scope_of(const Scenario& scenario) {
          "), " + scenario.phase + ", " + std::to_string(scenario.tokens_per_gpu) + " tokens per GPU";
 }
 
-// What the layers' tokens send, from one routing.
-void make_traffic(const JsonNode& node, int threads, Scenario& scenario) {
-  const auto ranks = static_cast<std::int32_t>(scenario.cluster.gpus.size());
+// Where the layers' experts are and what their tokens send, from one routing. How the load of the busiest GPU compares
+// to the default placement's goes into the scenario's assumptions.
+void make_traffic(const JsonObject& root, int threads, Scenario& scenario) {
+  const base::RankMap map = scenario.cluster.rank_map();
+  const std::int32_t ranks = map.ranks();
   const auto tokens = static_cast<std::int32_t>(scenario.tokens_per_gpu);
-  const workloads::RoutingSource routing(node, scenario.model, scenario.warnings);
+  const auto placement_node = root.optional("placement");
+  const workloads::PlacementSource placement(placement_node ? &*placement_node : nullptr, scenario.model, map,
+                                             scenario.warnings);
+  const workloads::RoutingSource routing(root.required("routing"), scenario.model, scenario.warnings);
   const auto domains = lowering::nvlink_domains(scenario.cluster);
   const auto kernel = lowering::make_communication_kernel(scenario.kernel);
+  const workloads::PlacementCosts costs =
+      lowering::placement_costs(scenario.cluster, scenario.model, scenario.profile,
+                                scenario.dispatch_bytes + scenario.combine_bytes, kernel->needs().nodes);
+  const bool plain = placement.strategy() == workloads::PlacementStrategy::Contiguous;
+  std::vector<workloads::PlacementEffect> effect(plain ? 0 : scenario.layers.size());
   base::parallel_for(scenario.layers.size(), threads, [&](std::size_t i) {
     ScenarioLayer& layer = scenario.layers[i];
-    const workloads::Trace trace = routing.layer(scenario.model.moe_index(layer.layer), scenario.tokens_per_gpu, ranks);
-    layer.traffic = workloads::layer_traffic(trace.layer(0), scenario.placement, tokens);
+    const std::int32_t moe_layer = scenario.model.moe_index(layer.layer);
+    const workloads::Trace trace = routing.layer(moe_layer, scenario.tokens_per_gpu, ranks);
+    layer.placement = placement.layer({&routing, moe_layer, scenario.tokens_per_gpu, &costs});
+    if (!plain)
+      effect[i] =
+          workloads::placement_effect(trace.layer(0), workloads::default_placement(scenario.model.experts, ranks),
+                                      layer.placement, map, costs.once_per_domain);
+    layer.traffic = workloads::layer_traffic(trace.layer(0), layer.placement, tokens);
     if (scenario.kernel != "ideal")
       layer.moe_tokens =
-          lowering::moe_tokens(trace.layer(0), scenario.placement, layer.traffic, tokens, domains, kernel->needs());
+          lowering::moe_tokens(trace.layer(0), layer.placement, layer.traffic, tokens, domains, kernel->needs());
     if (i == 0) scenario.routing_source = trace.source;
   });
+  if (!plain) scenario.placement_effect = "placement " + placement.describe() + "; " + workloads::describe(effect);
 }
 
 void read_step(const JsonNode& node, Scenario& scenario) {
   const JsonObject step(node, {"scope", "layer", "phase", "tokens_per_gpu", "start_jitter"});
   step.required("scope").one_of({"moe_layer"});
   for (const std::int32_t layer : read_layers(step.required("layer"), scenario.model))
-    scenario.layers.push_back({layer, {}, {}});
+    scenario.layers.push_back({layer, {}, {}, {}});
   scenario.phase = "decode";
   if (const auto phase = step.optional("phase")) {
     phase->one_of({"decode", "prefill"});
@@ -244,13 +264,7 @@ Scenario read_scenario(const base::JsonDocument& document, int threads) {
   read_experts(root, scenario);
   read_engine(root, scenario);
 
-  const auto ranks = static_cast<std::int32_t>(scenario.cluster.gpus.size());
-  const auto placement = root.optional("placement");
-  scenario.placement = at(root.required("cluster"), [&] {
-    return workloads::read_placement(placement ? &*placement : nullptr, scenario.model.experts, ranks,
-                                     scenario.warnings);
-  });
-  make_traffic(root.required("routing"), threads, scenario);
+  make_traffic(root, threads, scenario);
   warn_of_inputs_without_effect(root, scenario);
 
   base::Json text = *document.root;
@@ -290,7 +304,7 @@ results::Result run(const Scenario& scenario, int threads) {
         scenario.tokens_per_gpu,
         scenario.dispatch_bytes,
         scenario.combine_bytes,
-        &scenario.placement,
+        &in.placement,
         &in.moe_tokens,
         scenario.expert_kernel,
         scenario.phase,
@@ -310,6 +324,7 @@ results::Result run(const Scenario& scenario, int threads) {
     result.assumptions.insert(result.assumptions.begin(), "communication kernel chosen: \"" + scenario.kernel + "\" (" +
                                                               scenario.kernel_choice + ")");
   }
+  if (!scenario.placement_effect.empty()) result.assumptions.push_back(scenario.placement_effect);
   result.warnings = scenario.warnings;
   result.provenance.version = base::version();
   result.provenance.scenario_hash = scenario.hash;

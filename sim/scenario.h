@@ -5,7 +5,7 @@
 //   cluster        topology/cluster.h
 //   model          workloads/model.h
 //   routing        workloads/routing_source.h
-//   placement      workloads/placement.h; default: ceil(experts / GPUs) slots per GPU
+//   placement      workloads/placement_section.h; default: contiguous, ceil(experts / GPUs) slots per GPU
 //   profile        calibration/profile/profile.h; default: that of the cluster's GPU
 //   step           {"scope": "moe_layer", "layer": 30, "phase": "decode" | "prefill", "tokens_per_gpu": 128}
 //                  layer counts decoder layers from 0, dense ones included; a list of layers, or "all" MoE layers, runs
@@ -36,6 +36,7 @@ namespace moesim::sim {
 // One MoE layer with the tokens that its routing sends.
 struct ScenarioLayer {
   std::int32_t layer = 0;  // among all decoder layers
+  workloads::Placement placement;
   workloads::Traffic traffic;
   lowering::MoeTokens moe_tokens;  // for kernels other than "ideal"
 };
@@ -45,9 +46,9 @@ struct Scenario {
   topology::Cluster cluster;
   workloads::Model model;
   profile::Profile profile;
-  workloads::Placement placement;
   std::vector<ScenarioLayer> layers;
-  std::string routing_source;  // of the first layer
+  std::string routing_source;    // of the first layer
+  std::string placement_effect;  // what a placement other than contiguous does, in words
   std::string phase;
   std::int64_t tokens_per_gpu = 0;
   std::vector<base::Duration> start_delay;  // [GPUs], or empty

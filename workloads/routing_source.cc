@@ -1,5 +1,6 @@
 #include "workloads/routing_source.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <optional>
 
@@ -126,6 +127,29 @@ Trace RoutingSource::layer(std::int32_t moe_layer, std::int64_t tokens_per_rank,
         "generated " + parameters.name + " " + to_json(parameters).dump() + " layer " + std::to_string(moe_layer));
   }
   return one_layer(model, balanced_routing({model.experts, model.top_k, ranks, tokens_per_rank}), "balanced");
+}
+
+Trace RoutingSource::tokens(std::int32_t moe_layer, std::int64_t first, std::int64_t count) const {
+  const Model& model = state_->model;
+  MOESIM_CHECK(moe_layer >= 0 && moe_layer < model.moe_layers(), "an MoE layer of the model");
+  MOESIM_CHECK(first >= 0 && count > 0, "tokens to route");
+  std::vector<std::uint16_t> ids;
+  std::string source = "balanced";
+  if (state_->recording) {
+    const Trace& trace = *state_->recording;
+    const std::int64_t from = std::min(first, trace.tokens), left = trace.tokens - from;
+    const auto part = trace.layer(moe_layer).slice(from, std::min(count, left)).experts;
+    ids.assign(part.begin(), part.end());
+    source = trace.source;
+  } else if (state_->generator) {
+    ids = generate_layer(*state_->generator, model, moe_layer, first + count);
+    ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(first * model.top_k));
+    source = "generated " + state_->generator->name;
+  } else {
+    ids = balanced_routing({model.experts, model.top_k, 1, count});
+  }
+  return one_layer(model, std::move(ids),
+                   source + " layer " + std::to_string(moe_layer) + " from token " + std::to_string(first));
 }
 
 Trace read_routing(const JsonNode& node, const RoutingRequest& request, std::vector<std::string>& warnings) {

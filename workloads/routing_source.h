@@ -38,6 +38,9 @@ class RoutingSource {
   // A one-layer trace of tokens_per_rank * ranks tokens: of a recording its first ones. A recording with fewer is an
   // InputError that names the largest tokens_per_gpu that would do. `source` holds the content hash or all parameters.
   Trace layer(std::int32_t moe_layer, std::int64_t tokens_per_rank, std::int32_t ranks) const;
+  // Tokens [first, first + count) of one layer, or as many of them as a recording has (perhaps none); every balanced
+  // token is like the others.
+  Trace tokens(std::int32_t moe_layer, std::int64_t first, std::int64_t count) const;
 
  private:
   struct State;

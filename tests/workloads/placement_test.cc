@@ -4,21 +4,10 @@
 
 #include <doctest/doctest.h>
 
-#include "tests/base/input_error.h"
-#include "tests/workloads/inputs.h"
+#include "base/error.h"
 
 namespace moesim::workloads {
 namespace {
-
-using tests::Contains;
-using tests::input_error;
-using tests::JsonText;
-
-Placement placed(const std::string& json, std::int32_t experts, std::int32_t ranks,
-                 std::vector<std::string>& warnings) {
-  const JsonText text(json);
-  return read_placement(&text.node, experts, ranks, warnings);
-}
 
 // What placement.h promises of every placement.
 void check_consistent(const Placement& p) {
@@ -51,41 +40,25 @@ TEST_CASE("the default placement gives every rank ceil(experts / ranks) slots, t
       CHECK(p.slot_rank[static_cast<std::size_t>(s)] == s / (c.slots / c.ranks));
     }
   }
-  std::vector<std::string> warnings;
-  CHECK(read_placement(nullptr, 256, 72, warnings).num_slots() == 288);
-  CHECK(placed("{}", 256, 72, warnings).num_slots() == 288);
-  CHECK(warnings.empty());
 }
 
-TEST_CASE("slots that the ranks do not divide are dealt evenly, with a warning") {
-  std::vector<std::string> warnings;
-  const Placement p = placed(R"({"slots": 256})", 256, 72, warnings);
+TEST_CASE("a random placement has every expert as often as the contiguous one, and depends on the seed alone") {
+  const Placement contiguous = contiguous_placement(40, 8, 48), a = random_placement(40, 8, 48, 7);
+  check_consistent(a);
+  CHECK(a == random_placement(40, 8, 48, 7));
+  CHECK_FALSE(a == random_placement(40, 8, 48, 8));
+  CHECK(a.slot_expert != contiguous.slot_expert);
+  CHECK(a.first == contiguous.first);
+}
+
+TEST_CASE("replicas are numbered by their slots") {
+  const Placement p = place({2, 0, 1, 0, 2, 2}, 3, 3);
   check_consistent(p);
-  std::vector<int> count(72, 0);
-  for (const std::int32_t rank : p.slot_rank) ++count[static_cast<std::size_t>(rank)];
-  for (int rank = 0; rank < 72; ++rank) CHECK(count[static_cast<std::size_t>(rank)] == (rank < 256 % 72 ? 4 : 3));
-  REQUIRE(warnings.size() == 1);
-  CHECK(warnings[0] == Contains("/slots: 256 slots on 72 ranks: the first 40 ranks hold 4, the others 3"));
-}
-
-TEST_CASE("replicas on one and the same rank earn a warning") {
-  std::vector<std::string> warnings;
-  check_consistent(placed(R"({"slots": 16})", 4, 2, warnings));
-  REQUIRE(warnings.size() == 1);
-  CHECK(warnings[0] == Contains("same expert more than once"));
-}
-
-TEST_CASE("placements that cannot be are refused") {
-  std::vector<std::string> warnings;
-  const auto error_of = [&](const char* json, std::int32_t experts, std::int32_t ranks) {
-    return input_error([&] { placed(json, experts, ranks, warnings); });
-  };
-  CHECK(error_of(R"({"slots": 255})", 256, 8) == Contains("test.json: /slots: fewer slots than the 256 experts"));
-  CHECK(error_of(R"({"slots": 256})", 256, 300) == Contains("more ranks (300) than slots"));
-  CHECK(error_of(R"({"slots": 0})", 256, 8) == Contains("out of range"));
-  CHECK(error_of(R"({"slots": "288"})", 256, 8) == Contains("not a number"));
-  CHECK(error_of(R"({"slot": 288})", 256, 8) == Contains("did you mean \"slots\""));
-  CHECK(error_of("[288]", 256, 8) == Contains("not an object"));
+  CHECK(p.first == std::vector<std::int32_t>{0, 2, 3, 6});
+  CHECK(p.slots == std::vector<std::int32_t>{1, 3, 2, 0, 4, 5});
+  CHECK(p.slot_rank == std::vector<std::int32_t>{0, 0, 1, 1, 2, 2});
+  CHECK(place({0, 0, 0, 0, 0}, 1, 2).slot_rank == std::vector<std::int32_t>{0, 0, 0, 1, 1});
+  CHECK_THROWS_AS(place({0, 1}, 3, 1), base::InternalError);
 }
 
 }  // namespace

@@ -17,12 +17,7 @@ struct Case {
   std::int32_t experts, ranks, slots, top_k, tokens_per_rank;
 };
 
-Placement placed(const Case& c) {
-  const base::JsonDocument document = base::parse_json("{\"slots\": " + std::to_string(c.slots) + "}", "test");
-  const base::JsonNode node(document);
-  std::vector<std::string> warnings;
-  return read_placement(&node, c.experts, c.ranks, warnings);
-}
+Placement placed(const Case& c) { return contiguous_placement(c.experts, c.ranks, c.slots); }
 
 // Distinct experts per token, the low ones more often.
 std::vector<std::uint16_t> skewed_ids(const Case& c) {

@@ -67,7 +67,7 @@ TEST_CASE("a flow of zero bytes is not sent: one flow for each pair of GPUs that
   const topology::Router router(scenario.cluster);
   const auto tasks =
       lower_moe_layer({&scenario.cluster, &scenario.model, &scenario.profile, &scenario.layers[0].traffic, kernel.get(),
-                       2, scenario.dispatch_bytes, scenario.combine_bytes, &scenario.placement},
+                       2, scenario.dispatch_bytes, scenario.combine_bytes, &scenario.layers[0].placement},
                       router);
   std::size_t pairs = 0;
   for (std::int32_t from = 0; from < 72; ++from)

@@ -1,5 +1,6 @@
 #include "sim/scenario.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
@@ -40,6 +41,42 @@ TEST_CASE("inputs without effect are warned of") {
   CHECK(warnings({}) == 0);
   CHECK(warnings({"step.phase=prefill"}) == 1);
   CHECK(warnings({"profile.preset=ideal", "model.expert_ffn=4096"}) == 1);
+}
+
+TEST_CASE("a placement that balances loads is made for each layer and shortens the step") {
+  const auto with = [](const char* placement) {
+    return load_scenario("examples/50-eplb.json", {"step.layer=[10, 30]", "step.tokens_per_gpu=256",
+                                                   "placement={\"strategy\": " + std::string(placement) + "}"});
+  };
+  const auto plain = with("\"contiguous\""), eplb = with("\"eplb\", \"redundant\": 32"),
+             topology = with("\"topology\", \"redundant\": 32");
+  CHECK(plain.layers[0].placement == plain.layers[1].placement);
+  CHECK_FALSE(eplb.layers[0].placement == eplb.layers[1].placement);
+  CHECK(eplb.layers[0].placement.num_slots() == 288);
+  const auto before = run(plain);
+  for (const Scenario* scenario : {&eplb, &topology}) {
+    const auto after = run(*scenario);
+    CHECK(after.total < before.total);
+    CHECK(std::any_of(after.assumptions.begin(), after.assumptions.end(),
+                      [](const std::string& text) { return text.starts_with("placement "); }));
+  }
+  CHECK(run(with("\"topology\", \"redundant\": 32")).total == run(topology).total);
+}
+
+TEST_CASE("a placement learned from another recording keeps its path in the result") {
+  const std::string npy = std::filesystem::temp_directory_path() / "moesim-scenario-test-observed.npy";
+  workloads::Trace trace;
+  trace.tokens = 64;
+  trace.layers = 58;
+  trace.top_k = 8;
+  trace.passes = {0, 64};
+  for (int i = 0; i < 64 * 58 * 8; ++i) trace.ids.push_back(static_cast<std::uint16_t>(i % 256));
+  workloads::write_npy(trace, npy);
+  const auto scenario = load_scenario("examples/50-eplb.json",
+                                      {"step.tokens_per_gpu=8", "placement.observe={\"trace\": \"" + npy + "\"}"});
+  const auto again = base::parse_json(scenario.text, "stored");
+  CHECK(read_scenario(again).layers[0].placement == scenario.layers[0].placement);
+  std::remove(npy.c_str());
 }
 
 TEST_CASE("the recorded Qwen3 trace imports to .npy and runs on every demo cluster") {
