@@ -140,6 +140,58 @@ std::vector<std::string> merged(const Comparison& comparison, std::vector<std::s
   return merged;
 }
 
+// The answer of a whole model's step.
+std::string serving_text(const Result& result) {
+  const results::Serving& serving = *result.serving;
+  const std::string least = result.provenance.engine == "bound" ? "at least " : "";
+  std::string out = "  " + serving.plan + (serving.plan.empty() ? "" : ": ") + "a step takes " + least +
+                    base::to_string(result.total) + (result.error > 0 ? " " + interval(result.error) : "") + "\n";
+  if (serving.tpot > base::Duration(0)) {
+    out += "  " + rate(serving.tokens_per_s_per_user) + " tokens/s/user (" + base::to_string(serving.tpot) +
+           " per output token), " + rate(serving.output_tokens_per_s_per_gpu) + " output tokens/s/GPU, " +
+           std::to_string(serving.sequences) + " sequences\n";
+    if (serving.tokens_per_step > 1)
+      out += "  " + base::format_number(serving.tokens_per_step) + " tokens per step of a sequence, with accepted drafts\n";
+  }
+  if (serving.prefill_tokens > 0)
+    out += "  " + rate(serving.prefill_tokens_per_s_per_gpu) + " prefill tokens/s/GPU\n";
+  out += "  exposed communication " + base::to_string(serving.exposed) + " (" +
+         percent(serving.exposed / result.total) + "), launches and start-ups on the critical path " +
+         base::to_string(serving.launch) + " (" + percent(serving.launch / result.total) + ")\n";
+  if (serving.memory) {
+    const results::MemoryUse& m = *serving.memory;
+    const base::Bytes all = m.weights + m.caches + m.activations + m.communication + m.other;
+    out += wrap("  memory: a GPU holds " + base::to_string(all) + " of " + base::to_string(m.usable) + " (weights " +
+                    base::to_string(m.weights) + ", caches " + base::to_string(m.caches) + ", activations " +
+                    base::to_string(m.activations) + ", communication " + base::to_string(m.communication) +
+                    "); at most " + std::to_string(m.largest_batch) + " sequences per copy of attention fit",
+                4);
+  }
+  return out;
+}
+
+// "gate  3.1 ms": the parts of a long critical path are those of its phases; its longest steps say the rest.
+std::string path_text(const Result& result) {
+  constexpr std::size_t kShown = 12;
+  std::vector<const results::CriticalStep*> steps;
+  for (const results::CriticalStep& step : result.critical_path) steps.push_back(&step);
+  const bool cut = steps.size() > kShown;
+  std::string out;
+  if (cut) {
+    std::stable_sort(steps.begin(), steps.end(), [](const auto* a, const auto* b) {
+      return a->end - a->start > b->end - b->start;
+    });
+    steps.resize(kShown);
+    std::stable_sort(steps.begin(), steps.end(), [](const auto* a, const auto* b) { return a->start < b->start; });
+    out = "(the longest " + std::to_string(kShown) + " of " + std::to_string(result.critical_path.size()) + " steps)\n";
+  }
+  for (const results::CriticalStep* step : steps)
+    out += wrap("  " + base::to_string(step->start) + " to " + base::to_string(step->end) + "  " + step->what +
+                    ", bound by " + binding_words(step->binding),
+                6);
+  return out;
+}
+
 }  // namespace
 
 std::string text(const Result& result) {
@@ -147,7 +199,9 @@ std::string text(const Result& result) {
                     " GPU" + (result.gpus == 1 ? "" : "s") + ")\n";
   const bool several = result.layers.size() > 1;
   const bool bound_only = result.provenance.engine == "bound";
-  out += std::string("  takes ") + (bound_only ? "at least " : "") + base::to_string(result.total) +
+  if (result.serving) out += serving_text(result);
+  if (!result.serving)
+    out += std::string("  takes ") + (bound_only ? "at least " : "") + base::to_string(result.total) +
          (result.error > 0 ? " " + interval(result.error) : "") + ": " + rate(result.tokens_per_s_per_gpu) +
          " tokens/s/GPU of " + (several ? "these layers" : "this layer") + (bound_only ? " at most" : "") + "\n";
   out += "  bound " + base::to_string(result.lower_bound) +
@@ -168,11 +222,7 @@ std::string text(const Result& result) {
   }
   out += phases.text() + "\nCritical path" +
          (several ? " of layer " + std::to_string(slowest_layer(result).layer) + ", the slowest" : "") + ":\n";
-  for (const results::CriticalStep& step : result.critical_path) {
-    out += wrap("  " + base::to_string(step.start) + " to " + base::to_string(step.end) + "  " + step.what +
-                    ", bound by " + binding_words(step.binding),
-                6);
-  }
+  out += path_text(result);
   if (!result.links.empty()) {
     Table links({"busiest links", "kind", "raw rate", "carried", "busy"});
     for (std::size_t i = 0; i < std::min<std::size_t>(5, result.links.size()); ++i) {
@@ -191,16 +241,29 @@ std::string text(const Result& result) {
 
 std::string text(const Comparison& comparison) {
   const Result& base = comparison.results[comparison.baseline];
+  const bool whole = base.serving.has_value();
+  const std::string of = whole ? "" : base.layers.size() > 1 ? " of the layers" : " of the layer";
   std::string out = wrap("Speedup in tokens/s/GPU of " + base.scope + ", against " + base.name + ":", 2) + "\n";
   std::vector<std::string> header{""};
   for (const Result& result : comparison.results) header.push_back(result.name);
   Table table(std::move(header));
   std::size_t column = 0;
   add_row(table, comparison, "speedup", [&](const Result&) { return factor(comparison.speedup[column++]); });
-  add_row(table, comparison, base.layers.size() > 1 ? "tokens/s/GPU of the layers" : "tokens/s/GPU of the layer",
+  add_row(table, comparison, "tokens/s/GPU" + of,
           [](const Result& r) { return rate(r.tokens_per_s_per_gpu); });
-  add_row(table, comparison, "GPUs (= EP degree)", [](const Result& r) { return std::to_string(r.gpus); });
-  add_row(table, comparison, base.layers.size() > 1 ? "time of the layers" : "time of the layer",
+  const auto serving = [&](const std::string& label, auto cell) {
+    add_row(table, comparison, label, [&](const Result& r) { return r.serving ? cell(*r.serving) : std::string("-"); });
+  };
+  if (whole) {
+    serving("tokens/s/user", [](const results::Serving& s) {
+      return s.tokens_per_s_per_user > 0 ? rate(s.tokens_per_s_per_user) : std::string("-");
+    });
+    serving("plan", [](const results::Serving& s) { return s.plan; });
+    serving("sequences", [](const results::Serving& s) { return std::to_string(s.sequences); });
+  }
+  add_row(table, comparison, whole ? "GPUs" : "GPUs (= EP degree)",
+          [](const Result& r) { return std::to_string(r.gpus); });
+  add_row(table, comparison, whole ? std::string("time of the step") : "time" + of,
           [](const Result& r) { return base::to_string(r.total); });
   add_row(table, comparison, "  bound", [](const Result& r) { return base::to_string(r.lower_bound); });
   add_row(table, comparison, "  80 % interval",
@@ -211,6 +274,10 @@ std::string text(const Comparison& comparison) {
       if (std::find(phases.begin(), phases.end(), phase.name) == phases.end()) phases.push_back(phase.name);
   for (const std::string& phase : phases)
     add_row(table, comparison, "  " + phase, [&](const Result& r) { return phase_time(r, phase); });
+  if (whole) {
+    serving("exposed communication", [](const results::Serving& s) { return base::to_string(s.exposed); });
+    serving("launches on the critical path", [](const results::Serving& s) { return base::to_string(s.launch); });
+  }
   for (const char* name : {"dispatch", "combine"}) {
     add_row(table, comparison, std::string("busiest GPU in ") + name, [&](const Result& r) {
       const Phase* phase = find(r, name);

@@ -30,6 +30,7 @@ base::Json to_json(const CriticalStep& step) {
           {"phase", step.phase},
           {"start_s", step.start.value()},
           {"end_s", step.end.value()},
+          {"launch_s", step.launch.value()},
           {"binding", to_json(step.binding)}};
 }
 
@@ -53,6 +54,32 @@ base::Json to_json(const BatchingError& error) {
           {"mean_flow", error.mean_flow},
           {"largest_flow", error.largest_flow},
           {"total", error.total}};
+}
+
+base::Json to_json(const MemoryUse& memory) {
+  return {{"weights_bytes", memory.weights.value()},
+          {"caches_bytes", memory.caches.value()},
+          {"activations_bytes", memory.activations.value()},
+          {"communication_bytes", memory.communication.value()},
+          {"other_bytes", memory.other.value()},
+          {"usable_bytes", memory.usable.value()},
+          {"largest_batch", memory.largest_batch}};
+}
+
+base::Json to_json(const Serving& serving) {
+  base::Json json = {{"plan", serving.plan},
+                     {"batch", serving.batch},
+                     {"sequences", serving.sequences},
+                     {"prefill_tokens", serving.prefill_tokens},
+                     {"tokens_per_step", serving.tokens_per_step},
+                     {"tpot_s", serving.tpot.value()},
+                     {"tokens_per_s_per_user", serving.tokens_per_s_per_user},
+                     {"output_tokens_per_s_per_gpu", serving.output_tokens_per_s_per_gpu},
+                     {"prefill_tokens_per_s_per_gpu", serving.prefill_tokens_per_s_per_gpu},
+                     {"launch_s", serving.launch.value()},
+                     {"exposed_communication_s", serving.exposed.value()}};
+  if (serving.memory) json["memory"] = to_json(*serving.memory);
+  return json;
 }
 
 base::Json to_json(const Provenance& provenance) {
@@ -92,6 +119,7 @@ base::Json to_json(const Result& result) {
                      {"warnings", result.warnings},
                      {"provenance", to_json(result.provenance)},
                      {"scenario", base::Json::parse(result.scenario)}};
+  if (result.serving) json["serving"] = to_json(*result.serving);
   if (!result.layers.empty()) json["layers"] = list(result.layers);
   if (result.batching) json["batching_error"] = to_json(*result.batching);
   return json;

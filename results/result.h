@@ -25,6 +25,7 @@ struct CriticalStep {
   std::string phase;
   base::Duration start;
   base::Duration end;
+  base::Duration launch;  // of it, until the first instruction
   Binding binding;
 };
 
@@ -68,6 +69,33 @@ struct LayerTime {
   Binding binding;
 };
 
+// What a GPU of the fullest pipeline stage holds.
+struct MemoryUse {
+  base::Bytes weights;
+  base::Bytes caches;
+  base::Bytes activations;
+  base::Bytes communication;
+  base::Bytes other;
+  base::Bytes usable;
+  std::int64_t largest_batch = 0;  // sequences of each copy of attention that would fit
+};
+
+// A step of a whole model, as its users count it.
+struct Serving {
+  std::string plan;                      // "TP4 x DP2, EP8"
+  std::int64_t batch = 0;                // sequences that decode in each copy of attention
+  std::int64_t sequences = 0;            // that decode, on all GPUs
+  std::int64_t prefill_tokens = 0;       // of each copy of attention
+  double tokens_per_step = 1;            // of a sequence, drafts that are accepted included
+  base::Duration tpot;                   // time per output token of a sequence; 0 without decode
+  double tokens_per_s_per_user = 0;      // 1 / tpot
+  double output_tokens_per_s_per_gpu = 0;
+  double prefill_tokens_per_s_per_gpu = 0;
+  base::Duration launch;                 // launches and start-ups on the critical path
+  base::Duration exposed;                // communication on the critical path
+  std::optional<MemoryUse> memory;       // absent: not checked
+};
+
 struct Provenance {
   std::string version;
   std::string scenario_hash;
@@ -89,6 +117,7 @@ struct Result {
   double error = 0;                       // half-width of the 80 % interval of total, as a fraction; 0: none known
   base::Duration lower_bound;             // no schedule can be faster on these links and GPUs
   double tokens_per_s_per_gpu = 0;        // of this scope
+  std::optional<Serving> serving;         // of a whole model's step
   std::vector<LayerTime> layers;          // where there are several; total is their sum
   std::optional<BatchingError> batching;  // with a tolerance
   std::vector<Phase> phases;

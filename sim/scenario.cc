@@ -28,6 +28,7 @@ using base::JsonObject;
 
 constexpr std::int64_t kMaxTokensPerGpu = 1 << 20;
 constexpr std::int64_t kLargestSeed = std::int64_t{1} << 53;
+constexpr const char* kAllReduce = "all_reduce";  // no dispatch: every GPU has all tokens
 
 // Its errors carry no place: name this one.
 template <class Function>
@@ -137,6 +138,18 @@ void make_traffic(const JsonObject& root, int threads, Scenario& scenario) {
   if (!plain) scenario.placement_effect = "placement " + placement.describe() + "; " + workloads::describe(effect);
 }
 
+void read_jitter(const JsonNode& step, Scenario& scenario) {
+  if (!step.json().contains("start_jitter")) return;
+  const JsonObject jitter(step.member("start_jitter"), {"mean", "seed"});
+  const double mean = jitter.required("mean").duration().value();
+  const auto seed = static_cast<std::uint64_t>(
+      jitter.get("seed", std::int64_t{1}, [](const JsonNode& n) { return n.integer(0, kLargestSeed); }));
+  base::RandomStream stream(seed, "start_jitter");
+  if (mean > 0)
+    for (std::size_t gpu = 0; gpu < scenario.cluster.gpus.size(); ++gpu)
+      scenario.start_delay.emplace_back(-mean * std::log1p(-stream.uniform()));
+}
+
 void read_step(const JsonNode& node, Scenario& scenario) {
   const JsonObject step(node, {"scope", "layer", "phase", "tokens_per_gpu", "start_jitter"});
   step.required("scope").one_of({"moe_layer"});
@@ -148,35 +161,39 @@ void read_step(const JsonNode& node, Scenario& scenario) {
     scenario.phase = phase->string();
   }
   scenario.tokens_per_gpu = step.required("tokens_per_gpu").integer(1, kMaxTokensPerGpu);
-  if (const auto node_of_jitter = step.optional("start_jitter")) {
-    const JsonObject jitter(*node_of_jitter, {"mean", "seed"});
-    const double mean = jitter.required("mean").duration().value();
-    const auto seed = static_cast<std::uint64_t>(
-        jitter.get("seed", std::int64_t{1}, [](const JsonNode& n) { return n.integer(0, kLargestSeed); }));
-    base::RandomStream stream(seed, "start_jitter");
-    if (mean > 0)
-      for (std::size_t gpu = 0; gpu < scenario.cluster.gpus.size(); ++gpu)
-        scenario.start_delay.emplace_back(-mean * std::log1p(-stream.uniform()));
-  }
+  read_jitter(node, scenario);
 }
 
-void read_communication(const JsonNode& node, Scenario& scenario) {
+// `whole`: of scope "model", or null. `cluster`: whose ranks exchange tokens.
+void read_communication(const JsonNode& node, const topology::Cluster& cluster, ModelScenario* whole,
+                        Scenario& scenario) {
   const JsonObject communication(node, {"kernel", "dispatch", "combine", "sms", "hook"});
   const JsonNode kernel = communication.required("kernel");
   scenario.kernel = kernel.string();
+  const bool one_copy = whole != nullptr && whole->plan.attention_dp == 1;
+  if (one_copy && scenario.kernel == "auto") scenario.kernel = kAllReduce;
   scenario.kernel_options.sms = communication.get("sms", 0.0, [&](const JsonNode& n) {
     return static_cast<double>(n.integer(2, static_cast<std::int64_t>(scenario.profile.sms.value)));
   });
   scenario.kernel_options.hook = communication.get("hook", true, [](const JsonNode& n) { return n.boolean(); });
   if (scenario.kernel == "auto") {
-    const auto choice = lowering::choose_communication_kernel(scenario.cluster, scenario.profile, scenario.phase);
+    const auto choice = lowering::choose_communication_kernel(cluster, scenario.profile, scenario.phase);
     scenario.kernel = choice.name;
     scenario.kernel_choice = choice.reason;
   }
-  at(kernel, [&] {
-    lowering::make_communication_kernel(scenario.kernel)->check(scenario.cluster, scenario.profile);
-    return 0;
-  });
+  if (whole != nullptr && scenario.kernel == kAllReduce) {
+    if (!one_copy) kernel.fail("every GPU has all tokens only with one copy of attention", "plan.attention_dp 1, or \"auto\"");
+    whole->dealt = false;
+  } else {
+    at(kernel, [&] {
+      lowering::make_communication_kernel(scenario.kernel)->check(cluster, scenario.profile);
+      return 0;
+    });
+    if (whole != nullptr && whole->plan.moe_tp > 1)
+      kernel.fail("experts that are cut over ranks (moe_tp " + std::to_string(whole->plan.moe_tp) +
+                      ") behind a dispatch are not modelled",
+                  "plan.moe_tp 1, or one copy of attention");
+  }
   const auto bytes = [&](const char* key, const char* otherwise) {
     if (const auto given = communication.optional(key)) return workloads::read_bytes_per_token(*given, scenario.model);
     const auto document = base::parse_json(otherwise, "default");
@@ -208,6 +225,32 @@ void read_engine(const JsonObject& root, Scenario& scenario) {
   scenario.tolerance = section.get("tolerance", 0.0, [](const JsonNode& n) { return n.number(0, 0.1); });
   if (scenario.tolerance > 0 && scenario.engine != "fluid")
     scenario.warnings.push_back("engine.tolerance has no effect: engine \"" + scenario.engine + "\" does not batch");
+}
+
+void read_whole_model(const JsonObject& root, int threads, Scenario& scenario) {
+  const auto gpus = static_cast<std::int32_t>(scenario.cluster.gpus.size());
+  auto whole = std::make_shared<ModelScenario>(read_model_step(root, scenario.model, gpus, scenario.phase));
+  read_jitter(root.required("step"), scenario);
+  const topology::Cluster stage = stage_cluster(scenario.cluster, whole->plan, 0);
+  const bool sparse = scenario.model.experts > 0;
+  if (sparse) {
+    read_communication(root.required("communication"), stage, whole.get(), scenario);
+    read_experts(root, scenario);
+  }
+  read_engine(root, scenario);
+  check_memory(root, scenario.model, scenario.profile, scenario.kernel, *whole);
+  if (sparse) {
+    const auto kernel = whole->dealt ? lowering::make_communication_kernel(scenario.kernel) : nullptr;
+    const RoutingInputs inputs{&root,
+                               &scenario.cluster,
+                               &scenario.model,
+                               &scenario.profile,
+                               kernel.get(),
+                               scenario.dispatch_bytes + scenario.combine_bytes,
+                               threads};
+    scenario.routing_source = make_model_routing(inputs, *whole, scenario.warnings);
+  }
+  scenario.whole = std::move(whole);
 }
 
 void warn_of_inputs_without_effect(const JsonObject& root, Scenario& scenario) {
@@ -247,25 +290,33 @@ Scenario read_scenario(const base::JsonDocument& document, int threads) {
     return read_scenario(inner, threads);
   }
   const JsonObject root(node, {"schema", "name", "cluster", "model", "routing", "placement", "profile", "step",
-                               "communication", "experts", "engine"});
+                               "plan", "memory", "communication", "experts", "engine"});
   root.required("schema").one_of({"moesim.scenario/1"});
   Scenario scenario;
   scenario.name = root.get("name", std::filesystem::path(document.file).stem().string(),
                            [](const JsonNode& n) { return n.string(); });
   scenario.cluster = topology::read_cluster(root.required("cluster"));
-  scenario.model = workloads::read_model(root.required("model"));
+  const bool whole = member_text(root.required("step"), "scope") == "model";
+  scenario.model = whole ? workloads::read_any_model(root.required("model"))
+                         : workloads::read_model(root.required("model"));
   const auto profile = root.optional("profile");
   scenario.profile = at(root.required("cluster"),
                         [&] { return profile::read_profile(profile ? &*profile : nullptr, scenario.cluster.gpu); });
   if (!scenario.profile.ideal)
     at(root.required("model"), [&] { return lowering::tensor_rate(scenario.profile, scenario.model.weights); });
-  read_step(root.required("step"), scenario);
-  read_communication(root.required("communication"), scenario);
-  read_experts(root, scenario);
-  read_engine(root, scenario);
-
-  make_traffic(root, threads, scenario);
-  warn_of_inputs_without_effect(root, scenario);
+  if (whole) {
+    read_whole_model(root, threads, scenario);
+  } else {
+    for (const char* key : {"plan", "memory"})
+      if (const auto section = root.optional(key))
+        section->fail("is of step.scope \"model\"", "no such section with scope \"moe_layer\"");
+    read_step(root.required("step"), scenario);
+    read_communication(root.required("communication"), scenario.cluster, nullptr, scenario);
+    read_experts(root, scenario);
+    read_engine(root, scenario);
+    make_traffic(root, threads, scenario);
+    warn_of_inputs_without_effect(root, scenario);
+  }
 
   base::Json text = *document.root;
   text["name"] = scenario.name;
@@ -286,7 +337,9 @@ Scenario load_scenario(const std::string& path, const std::vector<std::string>& 
   return read_scenario(document, threads);
 }
 
-results::Result run(const Scenario& scenario, int threads) {
+namespace {
+
+results::Result run_layers(const Scenario& scenario, int threads) {
   const auto kernel = lowering::make_communication_kernel(scenario.kernel, scenario.kernel_options);
   const auto engine = engine::make_engine(scenario.engine, {scenario.tolerance, false});
   const topology::Router router(scenario.cluster);
@@ -314,12 +367,58 @@ results::Result run(const Scenario& scenario, int threads) {
   std::vector<std::int32_t> numbers;
   for (const ScenarioLayer& layer : scenario.layers) numbers.push_back(layer.layer);
   results::Result result = of_layer.size() == 1 ? std::move(of_layer.front()) : step::join_layers(numbers, of_layer);
-  result.name = scenario.name;
   result.scope = scope_of(scenario);
   result.not_modelled = {of_layer.size() > 1
                              ? "MoE layers only, one after another: attention, gate and dense layers are not in it"
                              : "one layer only: attention, gate and the other layers are not in it",
                          "memory not checked"};
+  return result;
+}
+
+results::Result run_whole_model(const Scenario& scenario) {
+  const ModelScenario& whole = *scenario.whole;
+  const bool dispatches = scenario.model.experts > 0 && whole.dealt;
+  const auto kernel =
+      dispatches ? lowering::make_communication_kernel(scenario.kernel, scenario.kernel_options) : nullptr;
+  const auto engine = engine::make_engine(scenario.engine, {scenario.tolerance, false});
+  const topology::Router router(scenario.cluster);
+  step::ModelStep step;
+  step.cluster = &scenario.cluster;
+  step.model = &scenario.model;
+  step.profile = &scenario.profile;
+  step.plan = whole.plan;
+  step.kernel = kernel.get();
+  step.expert_kernel = scenario.expert_kernel;
+  step.phase = scenario.phase;
+  step.dispatch_bytes = scenario.dispatch_bytes;
+  step.combine_bytes = scenario.combine_bytes;
+  step.overlap = whole.overlap;
+  step.launch = whole.launch;
+  for (std::int32_t copy = 0; copy < whole.plan.attention_dp; ++copy) {
+    auto& batches = step.tokens.emplace_back();
+    for (std::int32_t b = 0; b < whole.micro_batches; ++b) batches.push_back(whole.pass(copy, b));
+  }
+  step.routing = &whole.routing;
+  step.drafts = whole.draft_tokens;
+  step.start_delay = scenario.start_delay;
+  results::Result result = step::simulate_model_step(step, router, {engine.get(), scenario.tolerance, false});
+  fill_serving(whole, scenario.phase, result);
+  result.scope = scope_of(whole, scenario.model, scenario.phase);
+  if (scenario.profile.ideal) result.not_modelled.emplace_back("memory not checked");
+  if (whole.plan.pp > 1)
+    result.assumptions.emplace_back(
+        "pipeline stages take alike long: as many batches as stages are under way, each in another stage");
+  if (whole.draft_tokens > 0)
+    result.assumptions.emplace_back("each draft is one more MoE layer and the head, on one token per sequence");
+  result.assumptions.insert(result.assumptions.end(), whole.notes.begin(), whole.notes.end());
+  return result;
+}
+
+}  // namespace
+
+results::Result run(const Scenario& scenario, int threads) {
+  results::Result result = scenario.whole ? run_whole_model(scenario) : run_layers(scenario, threads);
+  result.name = scenario.name;
   if (!scenario.kernel_choice.empty()) {
     result.assumptions.insert(result.assumptions.begin(), "communication kernel chosen: \"" + scenario.kernel + "\" (" +
                                                               scenario.kernel_choice + ")");

@@ -12,6 +12,8 @@
 //                  one after another, each with its own routing;
 //                  "start_jitter": {"mean": "3 ms", "seed": 1} delays each GPU's first start by an exponentially
 //                  distributed time (default: all start together)
+//                  {"scope": "model", ...} runs all of a model's layers: sim/model_scenario.h
+//   plan, memory   of scope "model"
 //   communication  {"kernel": "auto", "dispatch": "fp8", "combine": "bf16", "sms": 20, "hook": true};
 //                  bytes per token: workloads/model.h; kernels: sim/lowering/communication.h; sms: budget of
 //                  deepep_normal; hook: false lets deepep_low_latency hold its SMs until its tokens are in
@@ -19,6 +21,7 @@
 //   engine         {"name": "fluid" | "simgrid" | "bound", "tolerance": 0}
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -26,6 +29,7 @@
 #include "results/result.h"
 #include "sim/lowering/communication.h"
 #include "sim/lowering/expert_layer.h"
+#include "sim/model_scenario.h"
 #include "topology/cluster.h"
 #include "workloads/model.h"
 #include "workloads/placement.h"
@@ -46,7 +50,8 @@ struct Scenario {
   topology::Cluster cluster;
   workloads::Model model;
   profile::Profile profile;
-  std::vector<ScenarioLayer> layers;
+  std::vector<ScenarioLayer> layers;                // of scope "moe_layer"
+  std::shared_ptr<const ModelScenario> whole;       // of scope "model", null otherwise
   std::string routing_source;    // of the first layer
   std::string placement_effect;  // what a placement other than contiguous does, in words
   std::string phase;

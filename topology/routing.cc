@@ -208,21 +208,32 @@ std::optional<Router::State::Path> Router::State::path(std::int32_t from, std::i
   return network_path(from, to);
 }
 
-Router::Router(const Cluster& cluster, RoutingOptions options) : state_(std::make_unique<State>(cluster, options)) {}
+Router::Router(const Cluster& cluster, RoutingOptions options)
+    : state_(std::make_shared<const State>(cluster, options)), gpus_(state_->gpus) {
+  for (std::size_t rank = 0; rank < gpus_.size(); ++rank) ranks_.push_back(static_cast<std::int32_t>(rank));
+}
+
+Router::Router(const Router& whole, const std::vector<std::int32_t>& ranks) : state_(whole.state_) {
+  for (const std::int32_t rank : ranks) {
+    ranks_.push_back(whole.ranks_.at(static_cast<std::size_t>(rank)));
+    gpus_.push_back(whole.gpus_[static_cast<std::size_t>(rank)]);
+  }
+}
+
 Router::~Router() = default;
 
 const Graph& Router::graph() const { return state_->graph; }
-const std::vector<DeviceId>& Router::gpus() const { return state_->gpus; }
+const std::vector<DeviceId>& Router::gpus() const { return gpus_; }
 
 std::vector<Router::PlaneRoute> Router::plane_routes(std::int32_t from, std::int32_t to) const {
-  const auto ranks = static_cast<std::int32_t>(state_->gpus.size());
+  const auto ranks = static_cast<std::int32_t>(gpus_.size());
   MOESIM_CHECK(from >= 0 && from < ranks && to >= 0 && to < ranks && from != to, "route between unsuitable ranks");
-  auto path = state_->path(from, to);
+  auto path = state_->path(ranks_[static_cast<std::size_t>(from)], ranks_[static_cast<std::size_t>(to)]);
   const Graph& graph = state_->graph;
   if (!path)
     throw base::InputError("", "",
-                           "no route from " + graph.device(state_->gpus[static_cast<std::size_t>(from)]).name + " to " +
-                               graph.device(state_->gpus[static_cast<std::size_t>(to)]).name);
+                           "no route from " + graph.device(gpus_[static_cast<std::size_t>(from)]).name + " to " +
+                               graph.device(gpus_[static_cast<std::size_t>(to)]).name);
   if (path->planes.empty()) path->planes.push_back({{}, 1});
   std::vector<PlaneRoute> routes;
   for (const auto& plane : path->planes) {

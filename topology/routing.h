@@ -47,6 +47,8 @@ struct RoutingOptions {
 class Router {
  public:
   explicit Router(const Cluster& cluster, RoutingOptions options = {});
+  // Some GPUs of another router, or the same in another order, on the same routes: rank i is rank ranks[i] there.
+  Router(const Router& whole, const std::vector<std::int32_t>& ranks);
   ~Router();
 
   // The graph whose ports the routes name: the cluster's, or the one with its planes collapsed.
@@ -69,7 +71,9 @@ class Router {
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  std::shared_ptr<const State> state_;
+  std::vector<std::int32_t> ranks_;  // of the state
+  std::vector<DeviceId> gpus_;
 };
 
 }  // namespace moesim::topology

@@ -121,6 +121,21 @@ SlotLoad for_each_traffic_row(const LayerRouting& routing, const Placement& plac
   return std::move(walk.load);
 }
 
+std::vector<std::int32_t> slot_tokens(const LayerRouting& routing, const Placement& placement) {
+  std::vector<std::int32_t> count(static_cast<std::size_t>(placement.num_slots()), 0);
+  std::int64_t token = 0;
+  for (std::size_t i = 0; i < routing.experts.size(); ++token) {
+    for (std::int32_t k = 0; k < routing.top_k; ++k, ++i) {
+      const std::size_t expert = routing.experts[i];
+      MOESIM_CHECK(expert < static_cast<std::size_t>(placement.experts), "an expert id beyond the placement's experts");
+      const std::int32_t first = placement.first[expert], replicas = placement.first[expert + 1] - first;
+      const std::int64_t replica = first + token % replicas;
+      ++count[static_cast<std::size_t>(placement.slots[static_cast<std::size_t>(replica)])];
+    }
+  }
+  return count;
+}
+
 std::vector<std::int32_t> selection_matrix(const LayerRouting& routing, const Placement& placement,
                                            std::int32_t tokens_per_rank) {
   const auto ranks = static_cast<std::size_t>(placement.ranks);

@@ -46,6 +46,9 @@ struct TrafficCell {
 SlotLoad for_each_traffic_row(const LayerRouting& routing, const Placement& placement, std::int32_t tokens_per_rank,
                               const std::function<void(std::int32_t source, std::span<const TrafficCell> cells)>& row);
 
+// [slots] the selections that each slot computes, of any number of tokens: SlotLoad's first field alone.
+std::vector<std::int32_t> slot_tokens(const LayerRouting& routing, const Placement& placement);
+
 // [ranks][ranks], source-major: selections (choices of a token) instead of distinct tokens, the diagonal included.
 std::vector<std::int32_t> selection_matrix(const LayerRouting& routing, const Placement& placement,
                                            std::int32_t tokens_per_rank);

@@ -65,4 +65,24 @@ ExpertTask expert_compute(std::string name, const workloads::Model& model, const
   return task;
 }
 
+ExpertTask compute_task(std::string name, const KernelCost& cost, const profile::Profile& profile,
+                        const GpuResources* gpu) {
+  ExpertTask task;
+  engine::Compute& compute = task.compute;
+  compute.name = std::move(name);
+  compute.launch = cost.launch;
+  compute.alone = cost.total - cost.launch;
+  if (gpu == nullptr) {
+    MOESIM_CHECK(cost.total <= base::Duration(0), "work needs a GPU");
+    return task;
+  }
+  compute.rank = gpu->rank;
+  if (compute.alone <= base::Duration(0)) return task;
+  const double share = std::min(1.0, cost.memory / compute.alone);
+  compute.uses = {{gpu->sms, profile.sms.value}};
+  if (share > 0) compute.uses.push_back({gpu->hbm, profile.hbm_bandwidth.value.value() * share});
+  task.tensor_share = std::min(1.0, cost.tensor / compute.alone);
+  return task;
+}
+
 }  // namespace moesim::lowering

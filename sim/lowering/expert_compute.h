@@ -7,6 +7,7 @@
 #include "base/units.h"
 #include "calibration/profile/profile.h"
 #include "sim/engine/task_graph.h"
+#include "sim/lowering/kernel_cost.h"
 #include "workloads/model.h"
 
 namespace moesim::lowering {
@@ -47,6 +48,11 @@ struct ExpertTask {
 };
 ExpertTask expert_compute(std::string name, const workloads::Model& model, const ExpertWork& work,
                           const profile::Profile& profile, const GpuResources* gpu);
+
+// A calibrated kernel as a Compute: it occupies all SMs, and of HBM the share of its time that its bytes need. `gpu` may
+// be null for a cost of nothing.
+ExpertTask compute_task(std::string name, const KernelCost& cost, const profile::Profile& profile,
+                        const GpuResources* gpu);
 
 // The profile's dense rate for weights of this type; an InputError names the types that the GPU has.
 base::FlopRate tensor_rate(const profile::Profile& profile, workloads::Dtype dtype);

@@ -57,22 +57,6 @@ KernelCost cost_of(const ExpertLayer& layer, std::span<const std::int32_t> slot_
   return grouped_gemm_cost(shape, *layer.profile, parameters);
 }
 
-// The kernel occupies all SMs; of HBM it uses the share of its time that its bytes need.
-ExpertTask compute_of(std::string name, const KernelCost& cost, const profile::Profile& profile,
-                      const GpuResources& gpu) {
-  ExpertTask task;
-  engine::Compute& compute = task.compute;
-  compute.name = std::move(name);
-  compute.rank = gpu.rank;
-  compute.launch = cost.launch;
-  compute.alone = cost.total - cost.launch;
-  const double hbm = profile.hbm_bandwidth.value.value();
-  const double share = std::min(1.0, cost.memory / compute.alone);
-  compute.uses = {{gpu.sms, profile.sms.value}, {gpu.hbm, hbm * share}};
-  task.tensor_share = std::min(1.0, cost.tensor / compute.alone);
-  return task;
-}
-
 }  // namespace
 
 std::string_view to_string(ExpertKernel kernel) { return kNames[static_cast<std::size_t>(kernel)]; }
@@ -149,7 +133,7 @@ ExpertTask expert_layer_compute(std::string name, const ExpertLayer& layer, std:
   }
   if (layer.kernel == ExpertKernel::Roofline || layer.profile->ideal || selections == 0)
     return expert_compute(std::move(name), *layer.model, {selections, hit}, *layer.profile, gpu);
-  return compute_of(std::move(name), cost_of(layer, slot_tokens), *layer.profile, *gpu);
+  return compute_task(std::move(name), cost_of(layer, slot_tokens), *layer.profile, gpu);
 }
 
 ExpertTask shared_expert_compute(std::string name, const ExpertLayer& layer, std::int64_t own_tokens,
@@ -164,9 +148,7 @@ ExpertTask shared_expert_compute(std::string name, const ExpertLayer& layer, std
   const std::int64_t inter = std::int64_t{model.shared_width()} * model.shared_experts;
   const KernelCost up = gemm_cost({own_tokens, 2 * inter, model.hidden, dtype}, *layer.profile, parameters);
   const KernelCost down = gemm_cost({own_tokens, model.hidden, inter, dtype}, *layer.profile, parameters);
-  return compute_of(std::move(name),
-                    {up.launch + down.launch, up.tensor + down.tensor, up.memory + down.memory, up.total + down.total},
-                    *layer.profile, *gpu);
+  return compute_task(std::move(name), up + down, *layer.profile, gpu);
 }
 
 double expert_log_error(const ExpertLayer& layer) {

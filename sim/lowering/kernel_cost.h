@@ -14,6 +14,14 @@ struct KernelCost {
   base::Duration total;   // of all together
 };
 
+// Kernels one after another, and a part of one's work behind its whole launch.
+inline KernelCost operator+(const KernelCost& a, const KernelCost& b) {
+  return {a.launch + b.launch, a.tensor + b.tensor, a.memory + b.memory, a.total + b.total};
+}
+inline KernelCost work_times(const KernelCost& cost, double share) {
+  return {cost.launch, cost.tensor * share, cost.memory * share, cost.launch + (cost.total - cost.launch) * share};
+}
+
 // The smooth maximum (x^p + y^p)^(1/p) of two times: never below the larger, their sum for p = 1, the larger for
 // p -> infinity.
 inline double smooth_max(double x, double y, double p) {

@@ -3,16 +3,25 @@
 namespace moesim::lowering {
 
 Network::Network(engine::TaskGraph& graph, const topology::Router& router)
-    : graph_(&graph), router_(&router), resource_of_port_(2 * router.graph().num_links(), -1) {}
+    : graph_(&graph), router_(&router), ports_(std::make_shared<Ports>()) {
+  ports_->resource.assign(2 * router.graph().num_links(), -1);
+}
+
+Network Network::of_group(const topology::Router& router) const {
+  Network group = *this;
+  group.router_ = &router;
+  group.paths_.clear();  // they are by rank
+  return group;
+}
 
 engine::ResourceId Network::resource(topology::Port port) {
-  std::int32_t& known = resource_of_port_[port.index()];
+  std::int32_t& known = ports_->resource[port.index()];
   if (known < 0) {
     const topology::Graph& topology = router_->graph();
     const engine::ResourceId id = graph_->add_resource(
         {topology.port_name(port), engine::ResourceKind::Link, topology.link(port.link).bandwidth.value(), {}});
     known = static_cast<std::int32_t>(id.value);
-    ports_.push_back({port, id});
+    ports_->list.push_back({port, id});
   }
   return engine::ResourceId(static_cast<std::uint32_t>(known));
 }

@@ -1,6 +1,7 @@
 // The cluster's links as resources of a TaskGraph, and its routes as paths.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -22,6 +23,8 @@ class Network {
  public:
   // Both must outlive the network. GPUs are named by rank.
   Network(engine::TaskGraph& graph, const topology::Router& router);
+  // The same links for a group of ranks: `router` is a part of this one's.
+  Network of_group(const topology::Router& router) const;
 
   engine::PathId path(std::int32_t from, std::int32_t to);
   // The links from one rank to another (different), a byte taking 1 / share of each, appended to `uses`; adds the
@@ -35,7 +38,7 @@ class Network {
     topology::Port port;
     engine::ResourceId resource;
   };
-  const std::vector<PortResource>& port_resources() const { return ports_; }
+  const std::vector<PortResource>& port_resources() const { return ports_->list; }
   const topology::Router& router() const { return *router_; }
   engine::TaskGraph& graph() { return *graph_; }
 
@@ -44,8 +47,11 @@ class Network {
 
   engine::TaskGraph* graph_;
   const topology::Router* router_;
-  std::vector<PortResource> ports_;
-  std::vector<std::int32_t> resource_of_port_;  // [2 * links], -1 where not used yet
+  struct Ports {
+    std::vector<PortResource> list;
+    std::vector<std::int32_t> resource;  // [2 * links], -1 where not used yet
+  };
+  std::shared_ptr<Ports> ports_;
   std::unordered_map<std::uint64_t, engine::PathId> paths_;
 };
 

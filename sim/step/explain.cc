@@ -5,7 +5,6 @@
 
 #include "base/statistics.h"
 #include "sim/engine/critical_path.h"
-#include "sim/lowering/expert_compute.h"
 
 namespace moesim::step {
 namespace {
@@ -14,242 +13,258 @@ using base::Bytes;
 using base::Duration;
 using results::Binding;
 
-// How much of its capacity each resource delivered to one exchange while it carried anything of it.
+// How much of its capacity each resource on one flow's route delivered to its exchange while it carried anything of it.
 std::vector<double> utilisation(const engine::TaskGraph& graph, const results::Timeline& timeline,
-                                const engine::ExchangeEvents& events) {
-  const engine::Exchange& exchange = graph.exchanges()[events.exchange.index()];
-  const std::vector<double>& drained = timeline.drained[events.exchange.index()];
-  const std::size_t resources = graph.resources().size();
-  std::vector<double> usage(resources), first(resources, INFINITY), last(resources);
+                                std::size_t exchange_index, std::span<const engine::Use> route) {
+  const engine::Exchange& exchange = graph.exchanges()[exchange_index];
+  const engine::ExchangeEvents& events = graph.exchange_events()[exchange_index];
+  const std::vector<double>& drained = timeline.drained[exchange_index];
+  std::vector<double> usage(route.size()), first(route.size(), INFINITY), last(route.size());
   for (std::size_t f = 0; f < exchange.flows.size(); ++f) {
     const engine::Flow& flow = exchange.flows[f];
     for (const engine::Use& use : graph.path_uses(flow.path)) {
-      const std::size_t r = use.resource.index();
-      usage[r] += flow.amount * use.per_unit;
-      first[r] = std::min(first[r], timeline.event[events.start(flow.source).index()].value());
-      last[r] = std::max(last[r], drained[f]);
+      for (std::size_t u = 0; u < route.size(); ++u) {
+        if (route[u].resource != use.resource) continue;
+        usage[u] += flow.amount * use.per_unit;
+        first[u] = std::min(first[u], timeline.event[events.start(flow.source).index()].value());
+        last[u] = std::max(last[u], drained[f]);
+      }
     }
   }
-  for (std::size_t r = 0; r < resources; ++r)
-    usage[r] = last[r] > first[r] ? usage[r] / (graph.resources()[r].capacity * (last[r] - first[r])) : 0;
+  for (std::size_t u = 0; u < route.size(); ++u) {
+    const double capacity = graph.resources()[route[u].resource.index()].capacity;
+    usage[u] = last[u] > first[u] ? usage[u] / (capacity * (last[u] - first[u])) : 0;
+  }
   return usage;
 }
 
-class Explainer {
- public:
-  Explainer(const MoeLayer& layer, const MoeLayerGraph& tasks, const topology::Graph& topology,
-            const results::Timeline& timeline)
-      : layer_(layer),
-        tasks_(tasks),
-        timeline_(timeline),
-        names_(gpu_names(*layer.cluster)),
-        kind_(tasks.graph.resources().size()) {
-    for (const engine::ExchangeEvents& events : tasks.graph.exchange_events())
-      use_.push_back(utilisation(tasks.graph, timeline, events));
-    for (std::size_t r = 0; r < kind_.size(); ++r)
-      if (tasks.graph.resources()[r].kind == engine::ResourceKind::SmCopy) kind_[r] = "thread blocks";
-    for (const auto& port : tasks.ports)
-      kind_[port.resource.index()] = std::string(topology::to_string(topology.link(port.port.link).kind));
-  }
-
-  results::CriticalStep step(const engine::PathStep& step) const {
-    return step.kind == engine::PathStep::Kind::Compute ? compute_step(step) : transfer_step(step);
-  }
-
-  results::Phase exchange_phase(const std::string& name, const lowering::LoweredExchange& lowered, Bytes per_token,
-                                bool reversed) const {
-    const engine::ExchangeEvents& events = lowered.events;
-    const std::int32_t ranks = layer_.traffic->ranks;
-    std::vector<double> times, sent(static_cast<std::size_t>(ranks)), received(static_cast<std::size_t>(ranks));
-    double first = INFINITY, last = 0;
-    for (std::int32_t rank = 0; rank < ranks; ++rank) {
-      const double start = at(lowered.start[static_cast<std::size_t>(rank)]), done = at(events.done(rank));
-      times.push_back(done - start);
-      first = std::min(first, start);
-      last = std::max(last, done);
-      for (std::int32_t other = 0; other < ranks; ++other) {
-        if (other == rank) continue;
-        sent[static_cast<std::size_t>(rank)] += layer_.traffic->at(rank, other) * per_token.value();
-        received[static_cast<std::size_t>(other)] += layer_.traffic->at(rank, other) * per_token.value();
-      }
-    }
-    if (reversed) std::swap(sent, received);
-    results::Phase phase = with_times(name, times);
-    phase.sent = Bytes(base::mean(sent) * ranks);
-    const double busiest = std::max(base::maximum(sent), base::maximum(received));
-    if (last > first) phase.per_gpu = Bytes(busiest) / Duration(last - first);
-    phase.imbalance = std::max(base::imbalance(sent), base::imbalance(received));
-    double wait = 0;
-    for (std::int32_t rank = 0; rank < ranks; ++rank) wait += (last - at(events.done(rank))) / ranks;
-    phase.mean_wait = Duration(wait);
-    if (last > first) {
-      phase.logical = Bytes(lowered.logical_bytes / ranks) / Duration(last - first);
-      phase.nic = Bytes(network_bytes(name) / ranks) / Duration(last - first);
-    }
-    return phase;
-  }
-
-  results::Phase delay_phase() const {
-    std::vector<double> times;
-    for (const Duration delay : layer_.start_delay) times.push_back(delay.value());
-    return with_times("late start", times);
-  }
-
-  results::Phase compute_phase(const std::string& name, const std::vector<engine::ComputeEvents>& computes,
-                               std::span<const double> loads) const {
-    std::vector<double> times;
-    for (const engine::ComputeEvents& events : computes) times.push_back(at(events.done) - at(events.start));
-    results::Phase phase = with_times(name, times);
-    phase.imbalance = base::imbalance(loads);
-    return phase;
-  }
-
-  std::vector<results::LinkUse> links() const {
-    std::vector<results::LinkUse> links;
-    for (const auto& port : tasks_.ports) {
-      const engine::Resource& resource = tasks_.graph.resources()[port.resource.index()];
-      const Bytes bytes(timeline_.carried[port.resource.index()]);
-      if (bytes.value() <= 0) continue;
-      const base::Bandwidth raw(resource.capacity);
-      links.push_back({resource.name, kind_[port.resource.index()], raw, bytes, bytes / raw / timeline_.makespan});
-    }
-    std::stable_sort(links.begin(), links.end(),
-                     [](const auto& a, const auto& b) { return a.utilisation > b.utilisation; });
-    return links;
-  }
-
- private:
-  double at(engine::EventId event) const { return timeline_.event[event.index()].value(); }
-
-  // Bytes that leave a node in any exchange of a phase.
-  double network_bytes(const std::string& phase) const {
-    const auto is_network = [&](const engine::Use& use) { return kind_[use.resource.index()] == "network"; };
-    double bytes = 0;
-    for (const engine::Exchange& exchange : tasks_.graph.exchanges()) {
-      if (phase_of(exchange.name) != phase) continue;
-      for (const engine::Flow& flow : exchange.flows) {
-        const auto uses = tasks_.graph.path_uses(flow.path);
-        if (std::any_of(uses.begin(), uses.end(), is_network)) bytes += flow.amount;
-      }
-    }
-    return bytes;
-  }
-
-  static results::Phase with_times(const std::string& name, const std::vector<double>& times) {
-    results::Phase phase;
-    phase.name = name;
-    phase.fastest_rank = Duration(*std::min_element(times.begin(), times.end()));
-    phase.mean_rank = Duration(base::mean(times));
-    phase.slowest_rank = Duration(base::maximum(times));
-    return phase;
-  }
-
-  results::CriticalStep compute_step(const engine::PathStep& step) const {
-    const engine::Compute& compute = tasks_.graph.computes()[step.task];
-    const std::string& gpu = names_[static_cast<std::size_t>(compute.rank)];
-    const std::string phase = phase_of(compute.name);
-    results::CriticalStep result{compute.name, phase, step.start, step.end, {}};
-    const Duration took = step.end - step.start;
-    if (phase == "late start") {
-      result.binding = {compute.name, "launch", 1};
-      return result;
-    }
-    if (phase == "dispatch" || phase == "combine" || (phase == kFusedPhase && compute.uses.empty())) {
-      result.what = "start-up of " + phase + " on " + gpu;
-      if (took > Duration(0)) result.binding = {result.what, "launch", 1};
-      return result;
-    }
-    if (took <= Duration(0)) return result;
-    if (compute.launch > took * 0.5) {
-      result.binding = {"kernel launch on " + gpu, "launch", compute.launch / took};
-      return result;
-    }
-    // What needs at least half of the time alone; if neither does, it is the rest: copies, scans, padding.
-    const engine::Use& hbm = compute.uses.back();
-    const double hbm_share = hbm.per_unit / tasks_.graph.resources()[hbm.resource.index()].capacity;
-    const double tensor_share = tasks_.tensor_share[step.task];
-    const double running = compute.alone / took;
-    if (std::max(hbm_share, tensor_share) < 0.5) {
-      const double rest = running * (1 - std::max(hbm_share, tensor_share));
-      result.binding = {"work beside the matrix products on " + gpu, "thread blocks", rest};
-    } else {
-      result.binding = hbm_share > tensor_share ? Binding{"HBM of " + gpu, "hbm", running * hbm_share}
-                                                : Binding{"tensor cores of " + gpu, "tensor", running * tensor_share};
-    }
-    return result;
-  }
-
-  results::CriticalStep transfer_step(const engine::PathStep& step) const {
-    const engine::Exchange& exchange = tasks_.graph.exchanges()[step.task];
-    const engine::Flow& flow = exchange.flows[step.flow];
-    const std::string route =
-        names_[static_cast<std::size_t>(flow.source)] + " -> " + names_[static_cast<std::size_t>(flow.receiver)];
-    results::CriticalStep result{exchange.name + " " + route, phase_of(exchange.name), step.start, step.end, {}};
-    const Duration latency = step.delivered ? tasks_.graph.path_latency(flow.path) : Duration(0);
-    if (latency > (step.end - step.start) * 0.5) {
-      result.binding = {"latency of " + route, "latency", latency / (step.end - step.start)};
-      return result;
-    }
-    const std::vector<double>& use = use_[step.task];
-    for (const engine::Use& u : tasks_.graph.path_uses(flow.path)) {
-      const std::size_t r = u.resource.index();
-      if (use[r] > result.binding.utilisation * (1 + 1e-9))
-        result.binding = {tasks_.graph.resources()[r].name, kind_[r], std::min(use[r], 1.0)};
-    }
-    return result;
-  }
-
-  // What a task is part of, by its name: "dispatch: start", "dispatch: ring", "experts on gpu3", "shared expert on
-  // gpu3".
-  static std::string phase_of(const std::string& task) {
-    for (const char* phase : {"dispatch", "combine", "shared expert", "late start", kFusedPhase})
-      if (task.starts_with(phase)) return phase;
-    return "experts";
-  }
-
-  const MoeLayer& layer_;
-  const MoeLayerGraph& tasks_;
-  const results::Timeline& timeline_;
-  std::vector<std::string> names_;        // [GPUs]
-  std::vector<std::string> kind_;         // [resources] of links and thread blocks
-  std::vector<std::vector<double>> use_;  // [exchanges][resources]
-};
+results::Phase with_times(const std::string& name, const std::vector<double>& times) {
+  results::Phase phase;
+  phase.name = name;
+  phase.fastest_rank = Duration(*std::min_element(times.begin(), times.end()));
+  phase.mean_rank = Duration(base::mean(times));
+  phase.slowest_rank = Duration(base::maximum(times));
+  return phase;
+}
 
 }  // namespace
 
-void explain(const MoeLayer& layer, const MoeLayerGraph& tasks, const topology::Graph& topology,
-             const results::Timeline& timeline, results::Result& result) {
-  const Explainer explainer(layer, tasks, topology, timeline);
+Explainer::Explainer(const StepGraph& step, const results::Timeline& timeline)
+    : step_(&step), timeline_(&timeline), kind_(step.graph().resources().size()) {
+  for (std::size_t r = 0; r < kind_.size(); ++r)
+    if (step.graph().resources()[r].kind == engine::ResourceKind::SmCopy) kind_[r] = "thread blocks";
+  const topology::Graph& topology = step.network().router().graph();
+  for (const auto& port : step.network().port_resources())
+    kind_[port.resource.index()] = std::string(topology::to_string(topology.link(port.port.link).kind));
+}
+
+const std::string& Explainer::name(const StepPart& part, std::int32_t rank) const {
+  const auto local = static_cast<std::size_t>(rank);
+  return step_->names()[part.ranks.empty() ? local : static_cast<std::size_t>(part.ranks[local])];
+}
+
+results::Phase Explainer::exchange_phase(const std::string& name, const ExchangeOfTokens& exchange) const {
+  const engine::ExchangeEvents& events = exchange.lowered->events;
+  const workloads::Traffic& traffic = *exchange.traffic;
+  const std::int32_t ranks = traffic.ranks;
+  std::vector<double> times, sent(static_cast<std::size_t>(ranks)), received(static_cast<std::size_t>(ranks));
+  double first = INFINITY, last = 0;
+  for (std::int32_t rank = 0; rank < ranks; ++rank) {
+    const double start = at(exchange.lowered->start[static_cast<std::size_t>(rank)]), done = at(events.done(rank));
+    times.push_back(done - start);
+    first = std::min(first, start);
+    last = std::max(last, done);
+    for (std::int32_t other = 0; other < ranks; ++other) {
+      if (other == rank) continue;
+      sent[static_cast<std::size_t>(rank)] += traffic.at(rank, other) * exchange.bytes_per_token.value();
+      received[static_cast<std::size_t>(other)] += traffic.at(rank, other) * exchange.bytes_per_token.value();
+    }
+  }
+  if (exchange.reversed) std::swap(sent, received);
+  results::Phase phase = with_times(name, times);
+  phase.sent = Bytes(base::mean(sent) * ranks);
+  const double busiest = std::max(base::maximum(sent), base::maximum(received));
+  if (last > first) phase.per_gpu = Bytes(busiest) / Duration(last - first);
+  phase.imbalance = std::max(base::imbalance(sent), base::imbalance(received));
+  double wait = 0;
+  for (std::int32_t rank = 0; rank < ranks; ++rank) wait += (last - at(events.done(rank))) / ranks;
+  phase.mean_wait = Duration(wait);
+  if (last > first) {
+    phase.logical = Bytes(exchange.lowered->logical_bytes / ranks) / Duration(last - first);
+    phase.nic = Bytes(network_bytes(exchange.part) / ranks) / Duration(last - first);
+  }
+  return phase;
+}
+
+results::Phase Explainer::compute_phase(const std::string& name, std::span<const engine::ComputeEvents> computes,
+                                        std::span<const double> loads) const {
+  std::vector<double> times;
+  double last = 0;
+  for (const engine::ComputeEvents& events : computes) {
+    times.push_back(at(events.done) - at(events.start));
+    last = std::max(last, at(events.done));
+  }
+  results::Phase phase = with_times(name, times);
+  for (const engine::ComputeEvents& events : computes)
+    phase.mean_wait += Duration((last - at(events.done)) / static_cast<double>(computes.size()));
+  if (!loads.empty()) phase.imbalance = base::imbalance(loads);
+  return phase;
+}
+
+std::vector<results::LinkUse> Explainer::links() const {
+  std::vector<results::LinkUse> links;
+  for (const auto& port : step_->network().port_resources()) {
+    const engine::Resource& resource = step_->graph().resources()[port.resource.index()];
+    const Bytes bytes(timeline_->carried[port.resource.index()]);
+    if (bytes.value() <= 0) continue;
+    const base::Bandwidth raw(resource.capacity);
+    links.push_back({resource.name, kind_[port.resource.index()], raw, bytes, bytes / raw / timeline_->makespan});
+  }
+  std::stable_sort(links.begin(), links.end(), [](const auto& a, const auto& b) { return a.utilisation > b.utilisation; });
+  return links;
+}
+
+// Bytes of a part that leave a node.
+double Explainer::network_bytes(std::size_t part) const {
+  const auto is_network = [&](const engine::Use& use) { return kind_[use.resource.index()] == "network"; };
+  const auto [first, end] = step_->exchanges_of(part);
+  double bytes = 0;
+  for (std::size_t e = first; e < end; ++e) {
+    for (const engine::Flow& flow : step_->graph().exchanges()[e].flows) {
+      const auto uses = step_->graph().path_uses(flow.path);
+      if (std::any_of(uses.begin(), uses.end(), is_network)) bytes += flow.amount;
+    }
+  }
+  return bytes;
+}
+
+results::CriticalStep Explainer::compute_step(std::size_t index, Duration start, Duration end) const {
+  const engine::Compute& compute = step_->graph().computes()[index];
+  const StepPart& part = step_->part_of_compute(index);
+  const std::string& gpu = name(part, compute.rank);
+  results::CriticalStep result{compute.name, part.phase, start, end, {}, {}};
+  const Duration took = end - start;
+  if (part.phase == "late start") {
+    result.binding = {compute.name, "launch", 1};
+    return result;
+  }
+  if (compute.uses.empty()) {
+    if (compute.alone > Duration(0) || compute.launch > Duration(0)) {
+      result.what = "start-up of " + part.phase + " on " + gpu;
+      if (took > Duration(0)) result.binding = {result.what, "launch", 1};
+      result.launch = took;
+    }
+    return result;
+  }
+  if (took <= Duration(0)) return result;
+  result.launch = compute.launch;
+  if (compute.launch > took * 0.5) {
+    result.binding = {"kernel launch on " + gpu, "launch", compute.launch / took};
+    return result;
+  }
+  // What needs at least half of the time alone; if neither does, it is the rest: copies, scans, padding.
+  double hbm_share = 0;
+  for (const engine::Use& use : compute.uses) {
+    const engine::Resource& resource = step_->graph().resources()[use.resource.index()];
+    if (resource.kind == engine::ResourceKind::Hbm) hbm_share = use.per_unit / resource.capacity;
+  }
+  const double tensor_share = step_->tensor_share(index);
+  const double running = compute.alone / took;
+  if (std::max(hbm_share, tensor_share) < 0.5) {
+    const double rest = running * (1 - std::max(hbm_share, tensor_share));
+    result.binding = {"work beside the matrix products on " + gpu, "thread blocks", rest};
+  } else {
+    result.binding = hbm_share > tensor_share ? Binding{"HBM of " + gpu, "hbm", running * hbm_share}
+                                              : Binding{"tensor cores of " + gpu, "tensor", running * tensor_share};
+  }
+  return result;
+}
+
+results::CriticalStep Explainer::transfer_step(std::size_t index, std::size_t flow_index, bool delivered,
+                                               Duration start, Duration end) const {
+  const engine::TaskGraph& graph = step_->graph();
+  const engine::Exchange& exchange = graph.exchanges()[index];
+  const StepPart& part = step_->part_of_exchange(index);
+  const engine::Flow& flow = exchange.flows[flow_index];
+  const std::string route =
+      name(part, flow.source) + " -> " + (flow.receiver < 0 ? std::string("all") : name(part, flow.receiver));
+  results::CriticalStep result{exchange.name + " " + route, part.phase, start, end, {}, {}};
+  const Duration latency = delivered ? graph.path_latency(flow.path) : Duration(0);
+  if (latency > (end - start) * 0.5) {
+    result.binding = {"latency of " + route, "latency", latency / (end - start)};
+    return result;
+  }
+  const auto uses = graph.path_uses(flow.path);
+  const std::vector<double> busy = utilisation(graph, *timeline_, index, uses);
+  for (std::size_t u = 0; u < uses.size(); ++u) {
+    const std::size_t r = uses[u].resource.index();
+    if (busy[u] > result.binding.utilisation * (1 + 1e-9))
+      result.binding = {graph.resources()[r].name, kind_[r], std::min(busy[u], 1.0)};
+  }
+  return result;
+}
+
+void Explainer::explain_path(results::Result& result) const {
+  Duration longest(0);
+  for (const engine::PathStep& step : engine::critical_path(step_->graph(), *timeline_)) {
+    results::CriticalStep cause = step.kind == engine::PathStep::Kind::Compute
+                                      ? compute_step(step.task, step.start, step.end)
+                                      : transfer_step(step.task, step.flow, step.delivered, step.start, step.end);
+    const Duration took = cause.end - cause.start;
+    auto phase = std::find_if(result.phases.begin(), result.phases.end(),
+                              [&](const results::Phase& p) { return p.name == cause.phase; });
+    if (phase == result.phases.end()) {
+      result.phases.emplace_back().name = cause.phase;
+      phase = result.phases.end() - 1;
+    }
+    phase->critical += took;
+    phase->binding = cause.binding;
+    if (took > longest) {
+      longest = took;
+      result.binding = cause.binding;
+    }
+    result.critical_path.push_back(std::move(cause));
+  }
+}
+
+void add_to_phase(const results::Phase& phase, results::Phase& sum) {
+  sum.fastest_rank += phase.fastest_rank;
+  sum.mean_rank += phase.mean_rank;
+  sum.slowest_rank += phase.slowest_rank;
+  sum.mean_wait += phase.mean_wait;
+  sum.sent += phase.sent;
+  sum.per_gpu = std::max(sum.per_gpu, phase.per_gpu);
+  sum.logical = std::max(sum.logical, phase.logical);
+  sum.nic = std::max(sum.nic, phase.nic);
+  sum.imbalance = std::max(sum.imbalance, phase.imbalance);
+  sum.error = std::max(sum.error, phase.error);
+}
+
+void explain(const MoeLayer& layer, const MoeLayerGraph& lowered, const results::Timeline& timeline,
+             results::Result& result) {
+  const Explainer explainer(lowered.step, timeline);
+  const MoeLayerTasks& tasks = lowered.tasks;
   const std::vector<double> selections(layer.traffic->rank_selections.begin(), layer.traffic->rank_selections.end());
   const std::vector<double> own_tokens(selections.size(), static_cast<double>(layer.tokens_per_gpu));
-  if (!layer.start_delay.empty()) result.phases.push_back(explainer.delay_phase());
+  if (!layer.start_delay.empty()) {
+    std::vector<double> delays;
+    for (const Duration delay : layer.start_delay) delays.push_back(delay.value());
+    result.phases.push_back(with_times("late start", delays));
+  }
   const bool fused = !tasks.fused.empty();
   if (!fused)
-    result.phases.push_back(explainer.exchange_phase("dispatch", tasks.dispatch, layer.dispatch_bytes, false));
+    result.phases.push_back(explainer.exchange_phase(
+        "dispatch", {&tasks.dispatch, tasks.dispatch_part, layer.traffic, layer.dispatch_bytes, false}));
   if (!tasks.shared_experts.empty())
     result.phases.push_back(explainer.compute_phase("shared expert", tasks.shared_experts, own_tokens));
   if (fused) {
     result.phases.push_back(explainer.compute_phase(kFusedPhase, tasks.fused, selections));
   } else {
     result.phases.push_back(explainer.compute_phase("experts", tasks.experts, selections));
-    result.phases.push_back(explainer.exchange_phase("combine", tasks.combine, layer.combine_bytes, true));
+    result.phases.push_back(explainer.exchange_phase(
+        "combine", {&tasks.combine, tasks.combine_part, layer.traffic, layer.combine_bytes, true}));
   }
-
-  Duration longest(0);
-  for (const engine::PathStep& path_step : engine::critical_path(tasks.graph, timeline)) {
-    results::CriticalStep step = explainer.step(path_step);
-    const Duration took = step.end - step.start;
-    for (results::Phase& phase : result.phases) {
-      if (phase.name != step.phase) continue;
-      phase.critical += took;
-      phase.binding = step.binding;
-    }
-    if (took > longest) {
-      longest = took;
-      result.binding = step.binding;
-    }
-    result.critical_path.push_back(std::move(step));
-  }
+  explainer.explain_path(result);
   result.links = explainer.links();
 }
 

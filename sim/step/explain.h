@@ -1,5 +1,7 @@
-// Why a layer took its time: phases, critical path, what binds, and what each link carried.
+// Why a step took its time: phases, critical path, what binds, and what each link carried.
 #pragma once
+
+#include <span>
 
 #include "results/result.h"
 #include "results/timeline.h"
@@ -10,13 +12,52 @@ namespace moesim::step {
 // The phase of a fused kernel, and how its tasks' names begin.
 inline constexpr const char* kFusedPhase = "fused kernel";
 
-// Fills phases, critical_path, binding and links of `result`. `topology` is the graph that the tasks' ports name.
-//
-// A step of the critical path that is a transfer is bound by the resource on its route that was busiest (the exchange's
-// bytes over raw rate times the time from the first start to the last drain of the flows that use it), or by latency
-// where that makes up more than half of the step. A compute is bound by tensor cores or HBM, whichever its roofline
-// names, or by its launch.
-void explain(const MoeLayer& layer, const MoeLayerGraph& tasks, const topology::Graph& topology,
-             const results::Timeline& timeline, results::Result& result);
+// An exchange of tokens, for its phase: events and traffic of one part of the graph.
+struct ExchangeOfTokens {
+  const lowering::LoweredExchange* lowered = nullptr;
+  std::size_t part = 0;
+  const workloads::Traffic* traffic = nullptr;
+  base::Bytes bytes_per_token;
+  bool reversed = false;
+};
+
+// Tells phases and causes of one run of a graph. All must outlive it.
+class Explainer {
+ public:
+  Explainer(const StepGraph& step, const results::Timeline& timeline);
+
+  results::Phase exchange_phase(const std::string& name, const ExchangeOfTokens& exchange) const;
+  // `loads`: [ranks] what the ranks have to do, or empty.
+  results::Phase compute_phase(const std::string& name, std::span<const engine::ComputeEvents> computes,
+                               std::span<const double> loads) const;
+  // Fills critical_path, binding and the phases' shares of the path; a phase that is not there yet is added.
+  //
+  // A step of the critical path that is a transfer is bound by the resource on its route that was busiest (the
+  // exchange's bytes over raw rate times the time from the first start to the last drain of the flows that use it), or
+  // by latency where that makes up more than half of the step. A compute is bound by tensor cores or HBM, whichever its
+  // model names, or by its launch.
+  void explain_path(results::Result& result) const;
+  std::vector<results::LinkUse> links() const;
+
+ private:
+  double at(engine::EventId event) const { return timeline_->event[event.index()].value(); }
+  double network_bytes(std::size_t part) const;
+  results::CriticalStep compute_step(std::size_t compute, base::Duration start, base::Duration end) const;
+  results::CriticalStep transfer_step(std::size_t exchange, std::size_t flow, bool delivered, base::Duration start,
+                                      base::Duration end) const;
+  const std::string& name(const StepPart& part, std::int32_t rank) const;
+
+  const StepGraph* step_;
+  const results::Timeline* timeline_;
+  std::vector<std::string> kind_;  // [resources] of links and thread blocks
+};
+
+// Adds a phase of another layer or micro-batch to a sum: times and bytes add up; imbalance and rates are the highest.
+// The sum's share of the critical path and what binds it are left alone.
+void add_to_phase(const results::Phase& phase, results::Phase& sum);
+
+// Fills phases, critical_path, binding and links of `result` from a layer's run.
+void explain(const MoeLayer& layer, const MoeLayerGraph& tasks, const results::Timeline& timeline,
+             results::Result& result);
 
 }  // namespace moesim::step

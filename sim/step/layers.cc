@@ -4,23 +4,15 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "sim/step/explain.h"
 #include "sim/step/moe_layer.h"
 
 namespace moesim::step {
 namespace {
 
 void add_phase(const results::Phase& phase, base::Duration longest, results::Phase& sum) {
+  add_to_phase(phase, sum);
   sum.critical += phase.critical;
-  sum.fastest_rank += phase.fastest_rank;
-  sum.mean_rank += phase.mean_rank;
-  sum.slowest_rank += phase.slowest_rank;
-  sum.mean_wait += phase.mean_wait;
-  sum.sent += phase.sent;
-  sum.per_gpu = std::max(sum.per_gpu, phase.per_gpu);
-  sum.logical = std::max(sum.logical, phase.logical);
-  sum.nic = std::max(sum.nic, phase.nic);
-  sum.imbalance = std::max(sum.imbalance, phase.imbalance);
-  sum.error = std::max(sum.error, phase.error);
   if (phase.critical > longest) sum.binding = phase.binding;
 }
 

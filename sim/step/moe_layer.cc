@@ -13,12 +13,6 @@ namespace moesim::step {
 
 using engine::EventId;
 
-std::vector<std::string> gpu_names(const topology::Cluster& cluster) {
-  std::vector<std::string> names;
-  for (const topology::DeviceId gpu : cluster.gpus) names.push_back(cluster.graph.device(gpu).name);
-  return names;
-}
-
 namespace {
 
 constexpr double kNegligible = 0.01;  // of the total: a part without an interval may be so much
@@ -53,9 +47,9 @@ lowering::ExpertLayer expert_layer(const MoeLayer& layer) {
   return experts;
 }
 
-// Shared expert, then the fused kernel, which takes all SMs.
-void lower_fused(const MoeLayer& layer, const std::vector<EventId>& ready, std::span<const lowering::GpuResources> gpus,
-                 lowering::Network& network, MoeLayerGraph& result) {
+}  // namespace
+
+void add_fused(const LayerPlace& place, const MoeLayer& layer, std::span<const EventId> ready, MoeLayerTasks& tasks) {
   const workloads::Model& model = *layer.model;
   lowering::FusedMoe fused;
   fused.name = kFusedPhase;
@@ -73,28 +67,63 @@ void lower_fused(const MoeLayer& layer, const std::vector<EventId>& ready, std::
     fused.loads.push_back(lowering::merge_loads(loads, lowering::kFusedTile));
   }
   const auto& parameters = layer.profile->kernel(lowering::fused_moe_kernels().front().name);
-  const auto events = lowering::fused_moe(network, fused, *layer.profile, parameters, ready, gpus);
+  place.graph->begin(kFusedPhase, place.layer, place.ranks);
+  const std::size_t first = place.graph->graph().computes().size();
+  const auto events = lowering::fused_moe(*place.network, fused, *layer.profile, parameters, ready, place.gpus);
   for (std::size_t rank = 0; rank < events.start.size(); ++rank)
-    result.fused.push_back({{}, events.start[rank], events.done[rank]});
-  const auto& computes = result.graph.computes();
-  result.tensor_share.resize(computes.size(), 0);
+    tasks.fused.push_back({{}, events.start[rank], events.done[rank]});
+  const auto& computes = place.graph->graph().computes();
   const std::string experts = fused.name + ": experts";
-  for (std::size_t i = 0; i < computes.size(); ++i)
+  for (std::size_t i = first; i < computes.size(); ++i)
     if (computes[i].name == experts)
-      result.tensor_share[i] = events.tensor_share[static_cast<std::size_t>(computes[i].rank)];
+      place.graph->set_tensor_share(i, events.tensor_share[static_cast<std::size_t>(computes[i].rank)]);
 }
 
-void set_phase_intervals(const MoeLayer& layer, const topology::Router& router, results::Result& result) {
-  for (results::Phase& phase : result.phases) {
-    if (phase.name == "experts") phase.error = std::expm1(lowering::expert_log_error(expert_layer(layer)));
-    if (phase.name == "shared expert") phase.error = std::expm1(lowering::shared_expert_log_error(expert_layer(layer)));
-    if (phase.name == kFusedPhase) phase.error = std::expm1(layer.kernel->log_error(router, *layer.profile, false));
-    if (phase.name == "dispatch") phase.error = std::expm1(layer.kernel->log_error(router, *layer.profile, false));
-    if (phase.name == "combine") phase.error = std::expm1(layer.kernel->log_error(router, *layer.profile, true));
-  }
+namespace {
+
+lowering::TokenExchange exchange_of(const LayerPlace& place, const MoeLayer& layer, bool combine) {
+  return {combine ? "combine" : "dispatch", layer.traffic,  combine,       combine ? layer.combine_bytes : layer.dispatch_bytes,
+          layer.tokens,                     layer.model,    layer.profile, place.gpus};
 }
 
 }  // namespace
+
+void add_dispatch(const LayerPlace& place, const MoeLayer& layer, std::span<const EventId> begin,
+                  MoeLayerTasks& tasks) {
+  place.graph->begin("dispatch", place.layer, place.ranks);
+  tasks.dispatch_part = place.graph->parts().size() - 1;
+  tasks.dispatch = layer.kernel->lower(*place.network, exchange_of(place, layer, false), begin);
+}
+
+void add_combine(const LayerPlace& place, const MoeLayer& layer, std::span<const EventId> ready,
+                 MoeLayerTasks& tasks) {
+  place.graph->begin("combine", place.layer, place.ranks);
+  tasks.combine_part = place.graph->parts().size() - 1;
+  tasks.combine = layer.kernel->lower(*place.network, exchange_of(place, layer, true), ready);
+}
+
+void add_experts(const LayerPlace& place, const MoeLayer& layer, std::span<const EventId> ready,
+                 MoeLayerTasks& tasks) {
+  place.graph->begin("experts", place.layer, place.ranks);
+  const lowering::ExpertLayer experts = expert_layer(layer);
+  const std::vector<std::span<const std::int32_t>> slots = slots_of_ranks(layer);
+  for (std::size_t rank = 0; rank < slots.size(); ++rank) {
+    std::vector<EventId> after{tasks.dispatch.events.done(static_cast<std::int32_t>(rank))};
+    if (!ready.empty()) after.push_back(ready[rank]);
+    tasks.experts.push_back(place.graph->add(
+        lowering::expert_layer_compute("experts on " + place.name(rank), experts, slots[rank], place.gpu(rank)),
+        after));
+  }
+}
+
+double moe_phase_error(const MoeLayer& layer, const topology::Router& router, const std::string& phase) {
+  if (phase == "experts") return std::expm1(lowering::expert_log_error(expert_layer(layer)));
+  if (phase == "shared expert") return std::expm1(lowering::shared_expert_log_error(expert_layer(layer)));
+  if (phase == kFusedPhase || phase == "dispatch")
+    return std::expm1(layer.kernel->log_error(router, *layer.profile, false));
+  if (phase == "combine") return std::expm1(layer.kernel->log_error(router, *layer.profile, true));
+  return 0;
+}
 
 void set_total_interval(results::Result& result) {
   double square = 0;
@@ -107,65 +136,58 @@ void set_total_interval(results::Result& result) {
   result.error = all ? std::sqrt(square) : 0;
 }
 
-MoeLayerGraph lower_moe_layer(const MoeLayer& layer, const topology::Router& router) {
-  MoeLayerGraph result;
-  engine::TaskGraph& graph = result.graph;
-  const workloads::Traffic& traffic = *layer.traffic;
-  const workloads::Model& model = *layer.model;
-  lowering::Network network(graph, router);
-  const std::vector<std::string> names = gpu_names(*layer.cluster);
-  const auto gpus = lowering::add_gpu_resources(graph, *layer.profile, names);
-  const auto gpu = [&](std::int32_t rank) { return gpus.empty() ? nullptr : &gpus[static_cast<std::size_t>(rank)]; };
-
-  const auto exchange = [&](const char* name, bool reversed, base::Bytes bytes) {
-    return lowering::TokenExchange{name, &traffic, reversed, bytes, layer.tokens, &model, layer.profile, gpus};
+std::unique_ptr<MoeLayerGraph> lower_moe_layer(const MoeLayer& layer, const topology::Router& router) {
+  auto result = std::make_unique<MoeLayerGraph>(layer, router);
+  StepGraph& step = result->step;
+  const LayerPlace place{&step, &step.network(), step.gpus(), -1, {}};
+  MoeLayerTasks& tasks = result->tasks;
+  const auto ranks = static_cast<std::size_t>(layer.traffic->ranks);
+  const auto of_rank = [](const std::vector<EventId>& events, std::size_t rank) {
+    return events.empty() ? std::span<const EventId>() : std::span<const EventId>(&events[rank], 1);
   };
-  const lowering::ExpertLayer experts = expert_layer(layer);
-  const std::vector<std::span<const std::int32_t>> slots = slots_of_ranks(layer);
 
   std::vector<EventId> begin;  // [GPUs], or empty
+  step.begin("late start");
   for (std::size_t rank = 0; rank < layer.start_delay.size(); ++rank) {
-    engine::Compute delay{"late start on " + names[rank],
+    engine::Compute delay{"late start on " + place.name(rank),
                           static_cast<std::int32_t>(rank),
                           layer.start_delay[rank],
                           base::Duration(0),
                           {}};
-    begin.push_back(graph.add_compute(std::move(delay), {}).done);
+    begin.push_back(step.graph().add_compute(std::move(delay), {}).done);
   }
-  const auto add_experts = [&](lowering::ExpertTask task, std::span<const EventId> waits) {
-    result.tensor_share.resize(graph.computes().size(), 0);
-    result.tensor_share.push_back(task.tensor_share);
-    return graph.add_compute(std::move(task.compute), waits);
-  };
   const bool fused = layer.kernel->fused();
-  if (!fused) result.dispatch = layer.kernel->lower(network, exchange("dispatch", false, layer.dispatch_bytes), begin);
-  std::vector<EventId> ready;  // [GPUs] when each may start to send results back, or its fused kernel
-  for (std::int32_t rank = 0; rank < traffic.ranks; ++rank) {
-    const auto r = static_cast<std::size_t>(rank);
-    const std::string on_gpu = " on " + names[r];
-    std::vector<EventId> after;
-    if (!fused) after.push_back(result.dispatch.events.done(rank));
-    if (model.shared_experts > 0) {
-      const auto shared = add_experts(
-          lowering::shared_expert_compute("shared expert" + on_gpu, experts, layer.tokens_per_gpu, gpu(rank)),
-          begin.empty() ? std::span<const EventId>() : std::span<const EventId>(&begin[r], 1));
-      result.shared_experts.push_back(shared);
-      after.push_back(shared.done);
+  if (!fused) add_dispatch(place, layer, begin, tasks);
+  std::vector<EventId> shared;  // [GPUs], or empty
+  if (layer.model->shared_experts > 0) {
+    step.begin("shared expert");
+    for (std::size_t rank = 0; rank < ranks; ++rank) {
+      tasks.shared_experts.push_back(
+          step.add(lowering::shared_expert_compute("shared expert on " + place.name(rank), expert_layer(layer),
+                                                   layer.tokens_per_gpu, place.gpu(rank)),
+                   of_rank(begin, rank)));
+      shared.push_back(tasks.shared_experts.back().done);
     }
-    if (fused) {
-      ready.push_back(!after.empty() ? after.front() : begin.empty() ? engine::kOrigin : begin[r]);
-      continue;
-    }
-    result.experts.push_back(
-        add_experts(lowering::expert_layer_compute("experts" + on_gpu, experts, slots[r], gpu(rank)), after));
-    ready.push_back(result.experts.back().done);
   }
-  if (fused)
-    lower_fused(layer, ready, gpus, network, result);
-  else
-    result.combine = layer.kernel->lower(network, exchange("combine", true, layer.combine_bytes), ready);
-  result.ports = network.port_resources();
+  if (fused) {
+    add_fused(place, layer, shared.empty() ? begin : shared, tasks);
+    return result;
+  }
+  add_experts(place, layer, shared, tasks);
+  std::vector<EventId> ready;
+  for (const engine::ComputeEvents& events : tasks.experts) ready.push_back(events.done);
+  add_combine(place, layer, ready, tasks);
   return result;
+}
+
+std::vector<std::string> moe_layer_assumptions(const MoeLayer& layer) {
+  std::vector<std::string> notes = layer.kernel->assumptions();
+  notes.push_back(lowering::expert_assumption(layer.expert_kernel, *layer.model, *layer.profile, layer.phase));
+  if (layer.model->latent_width > 0)
+    notes.push_back("experts work on " + std::to_string(layer.model->latent_width) + " of " +
+                    std::to_string(layer.model->hidden) +
+                    " elements; the projections to and from that width take no time");
+  return notes;
 }
 
 results::Result simulate_moe_layer(const MoeLayer& layer, const engine::Engine& engine, double tolerance) {
@@ -173,11 +195,12 @@ results::Result simulate_moe_layer(const MoeLayer& layer, const engine::Engine& 
 }
 
 results::Result simulate_moe_layer(const MoeLayer& layer, const topology::Router& router, const LayerRun& run) {
-  const MoeLayerGraph tasks = lower_moe_layer(layer, router);
-  const results::Timeline timeline = run.engine->run(tasks.graph);
+  const auto lowered = lower_moe_layer(layer, router);
+  const engine::TaskGraph& graph = lowered->step.graph();
+  const results::Timeline timeline = run.engine->run(graph);
   // A batched run moves completions by at most a few tolerances. A bound claims no schedule that links could carry.
-  if (timeline.engine != "bound") engine::check_guard_rails(tasks.graph, timeline, 1e-9 + 4 * run.tolerance);
-  const results::Timeline bound = engine::make_engine("bound")->run(tasks.graph);
+  if (timeline.engine != "bound") engine::check_guard_rails(graph, timeline, 1e-9 + 4 * run.tolerance);
+  const results::Timeline bound = engine::make_engine("bound")->run(graph);
 
   results::Result result;
   result.cluster = layer.cluster->name;
@@ -188,23 +211,17 @@ results::Result simulate_moe_layer(const MoeLayer& layer, const topology::Router
   result.lower_bound = bound.makespan;
   if (result.total > base::Duration(0))
     result.tokens_per_s_per_gpu = static_cast<double>(layer.tokens_per_gpu) / result.total.value();
-  explain(layer, tasks, router.graph(), timeline, result);
-  set_phase_intervals(layer, router, result);
+  explain(layer, *lowered, timeline, result);
+  for (results::Phase& phase : result.phases) phase.error = moe_phase_error(layer, router, phase.name);
   set_total_interval(result);
   if (run.measure_batching && timeline.tolerance > 0)
-    result.batching = measure_batching(tasks.graph, timeline, result.gpus, timeline.tolerance);
+    result.batching = measure_batching(graph, timeline, result.gpus, timeline.tolerance);
 
-  for (const std::string& note : layer.kernel->assumptions()) result.assumptions.push_back(note);
-  result.assumptions.push_back(
-      lowering::expert_assumption(layer.expert_kernel, *layer.model, *layer.profile, layer.phase));
+  for (const std::string& note : moe_layer_assumptions(layer)) result.assumptions.push_back(note);
   if (!layer.profile->ideal && layer.model->shared_experts > 0) {
     result.assumptions.push_back(
         "the shared expert runs on a GPU's own tokens while they travel, as two matrix products");
   }
-  if (layer.model->latent_width > 0)
-    result.assumptions.push_back("experts work on " + std::to_string(layer.model->latent_width) + " of " +
-                                 std::to_string(layer.model->hidden) +
-                                 " elements; the projections to and from that width take no time");
   for (const std::string& note : layer.profile->assumptions()) result.assumptions.push_back(note);
   for (const std::string& note : layer.cluster->notes) result.assumptions.push_back(note);
   result.provenance.engine = timeline.engine;

@@ -2,6 +2,8 @@
 // sends results back when its experts are done; the shared expert runs on a GPU's own tokens while they travel.
 #pragma once
 
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,6 +12,7 @@
 #include "sim/engine/engine.h"
 #include "sim/lowering/communication.h"
 #include "sim/lowering/expert_layer.h"
+#include "sim/step/step_graph.h"
 #include "topology/cluster.h"
 #include "workloads/model.h"
 #include "workloads/traffic.h"
@@ -33,22 +36,54 @@ struct MoeLayer {
   std::vector<base::Duration> start_delay{};  // [GPUs] when each is ready for the layer; empty: all at 0
 };
 
-// Device names of the cluster's GPUs, by rank: how results name them.
-std::vector<std::string> gpu_names(const topology::Cluster& cluster);
+// The ranks of a graph that a layer runs on.
+struct LayerPlace {
+  StepGraph* graph = nullptr;
+  lowering::Network* network = nullptr;           // of these ranks
+  std::span<const lowering::GpuResources> gpus;   // by rank; empty with an ideal profile
+  std::int32_t layer = -1;                        // for the parts' names
+  std::vector<std::int32_t> ranks;                // of the cluster, by rank; empty: all of them
 
-// The layer as tasks, and where its parts are.
-struct MoeLayerGraph {
-  engine::TaskGraph graph;
+  const lowering::GpuResources* gpu(std::size_t rank) const { return gpus.empty() ? nullptr : &gpus[rank]; }
+  const std::string& name(std::size_t rank) const {
+    return graph->names()[ranks.empty() ? rank : static_cast<std::size_t>(ranks[rank])];
+  }
+};
+
+// A layer's tasks. Exchanges: done(rank) when the rank has all that it receives.
+struct MoeLayerTasks {
   lowering::LoweredExchange dispatch;
   lowering::LoweredExchange combine;
-  std::vector<engine::ComputeEvents> experts;         // [GPUs]
-  std::vector<double> tensor_share;                   // [computes] lowering::ExpertTask; 0 for those without
-  std::vector<engine::ComputeEvents> shared_experts;  // [GPUs], empty without a shared expert
-  std::vector<engine::ComputeEvents> fused;           // [GPUs] of a fused kernel, which stands for the first three
-  std::vector<lowering::Network::PortResource> ports;
+  std::vector<engine::ComputeEvents> experts;         // [ranks]
+  std::vector<engine::ComputeEvents> shared_experts;  // [ranks], empty without a shared expert
+  std::vector<engine::ComputeEvents> fused;           // [ranks] of a fused kernel, which stands for the first three
+  std::size_t dispatch_part = 0, combine_part = 0;    // of the graph
+};
+
+// Each adds one part of the layer. `begin` and `ready`: [ranks] when a rank may start, or empty (time 0). Experts wait
+// for the dispatch, too.
+void add_dispatch(const LayerPlace& place, const MoeLayer& layer, std::span<const engine::EventId> begin,
+                  MoeLayerTasks& tasks);
+void add_experts(const LayerPlace& place, const MoeLayer& layer, std::span<const engine::EventId> ready,
+                 MoeLayerTasks& tasks);
+void add_combine(const LayerPlace& place, const MoeLayer& layer, std::span<const engine::EventId> ready,
+                 MoeLayerTasks& tasks);
+void add_fused(const LayerPlace& place, const MoeLayer& layer, std::span<const engine::EventId> ready,
+               MoeLayerTasks& tasks);
+
+// The layer alone, on all GPUs of its cluster.
+struct MoeLayerGraph {
+  MoeLayerGraph(const MoeLayer& layer, const topology::Router& router) : step(*layer.cluster, *layer.profile, router) {}
+  StepGraph step;
+  MoeLayerTasks tasks;
 };
 // `router` must outlive the result.
-MoeLayerGraph lower_moe_layer(const MoeLayer& layer, const topology::Router& router);
+std::unique_ptr<MoeLayerGraph> lower_moe_layer(const MoeLayer& layer, const topology::Router& router);
+
+// Half-width of the 80 % interval of a phase's times, as a fraction; 0: none known.
+double moe_phase_error(const MoeLayer& layer, const topology::Router& router, const std::string& phase);
+// What results should say of the layer's kernels.
+std::vector<std::string> moe_layer_assumptions(const MoeLayer& layer);
 
 // The 80 % interval of the total from those of the phases on the critical path, taken as independent; none if one of
 // them has none.

@@ -73,8 +73,8 @@ TEST_CASE("a flow of zero bytes is not sent: one flow for each pair of GPUs that
   for (std::int32_t from = 0; from < 72; ++from)
     for (std::int32_t to = 0; to < 72; ++to) pairs += from != to && scenario.layers[0].traffic.at(from, to) > 0;
   CHECK(pairs < std::size_t{72} * 71);
-  REQUIRE(tasks.graph.exchanges().size() == 2);
-  for (const engine::Exchange& exchange : tasks.graph.exchanges()) {
+  REQUIRE(tasks->step.graph().exchanges().size() == 2);
+  for (const engine::Exchange& exchange : tasks->step.graph().exchanges()) {
     CHECK(exchange.flows.size() == pairs);
     for (const engine::Flow& flow : exchange.flows) CHECK(flow.amount > 0);
   }
