@@ -151,10 +151,10 @@ std::string serving_text(const Result& result) {
            " per output token), " + rate(serving.output_tokens_per_s_per_gpu) + " output tokens/s/GPU, " +
            std::to_string(serving.sequences) + " sequences\n";
     if (serving.tokens_per_step > 1)
-      out += "  " + base::format_number(serving.tokens_per_step) + " tokens per step of a sequence, with accepted drafts\n";
+      out += "  " + base::format_number(serving.tokens_per_step) +
+             " tokens per step of a sequence, with accepted drafts\n";
   }
-  if (serving.prefill_tokens > 0)
-    out += "  " + rate(serving.prefill_tokens_per_s_per_gpu) + " prefill tokens/s/GPU\n";
+  if (serving.prefill_tokens > 0) out += "  " + rate(serving.prefill_tokens_per_s_per_gpu) + " prefill tokens/s/GPU\n";
   out += "  exposed communication " + base::to_string(serving.exposed) + " (" +
          percent(serving.exposed / result.total) + "), launches and start-ups on the critical path " +
          base::to_string(serving.launch) + " (" + percent(serving.launch / result.total) + ")\n";
@@ -178,9 +178,8 @@ std::string path_text(const Result& result) {
   const bool cut = steps.size() > kShown;
   std::string out;
   if (cut) {
-    std::stable_sort(steps.begin(), steps.end(), [](const auto* a, const auto* b) {
-      return a->end - a->start > b->end - b->start;
-    });
+    std::stable_sort(steps.begin(), steps.end(),
+                     [](const auto* a, const auto* b) { return a->end - a->start > b->end - b->start; });
     steps.resize(kShown);
     std::stable_sort(steps.begin(), steps.end(), [](const auto* a, const auto* b) { return a->start < b->start; });
     out = "(the longest " + std::to_string(kShown) + " of " + std::to_string(result.critical_path.size()) + " steps)\n";
@@ -202,8 +201,8 @@ std::string text(const Result& result) {
   if (result.serving) out += serving_text(result);
   if (!result.serving)
     out += std::string("  takes ") + (bound_only ? "at least " : "") + base::to_string(result.total) +
-         (result.error > 0 ? " " + interval(result.error) : "") + ": " + rate(result.tokens_per_s_per_gpu) +
-         " tokens/s/GPU of " + (several ? "these layers" : "this layer") + (bound_only ? " at most" : "") + "\n";
+           (result.error > 0 ? " " + interval(result.error) : "") + ": " + rate(result.tokens_per_s_per_gpu) +
+           " tokens/s/GPU of " + (several ? "these layers" : "this layer") + (bound_only ? " at most" : "") + "\n";
   out += "  bound " + base::to_string(result.lower_bound) +
          " (closed form: no schedule on these links and GPUs takes less)" +
          (result.total > base::Duration(0) ? ", " + percent(result.lower_bound / result.total) + " of it" : "") + "\n";
@@ -249,8 +248,7 @@ std::string text(const Comparison& comparison) {
   Table table(std::move(header));
   std::size_t column = 0;
   add_row(table, comparison, "speedup", [&](const Result&) { return factor(comparison.speedup[column++]); });
-  add_row(table, comparison, "tokens/s/GPU" + of,
-          [](const Result& r) { return rate(r.tokens_per_s_per_gpu); });
+  add_row(table, comparison, "tokens/s/GPU" + of, [](const Result& r) { return rate(r.tokens_per_s_per_gpu); });
   const auto serving = [&](const std::string& label, auto cell) {
     add_row(table, comparison, label, [&](const Result& r) { return r.serving ? cell(*r.serving) : std::string("-"); });
   };

@@ -82,18 +82,18 @@ struct MemoryUse {
 
 // A step of a whole model, as its users count it.
 struct Serving {
-  std::string plan;                      // "TP4 x DP2, EP8"
-  std::int64_t batch = 0;                // sequences that decode in each copy of attention
-  std::int64_t sequences = 0;            // that decode, on all GPUs
-  std::int64_t prefill_tokens = 0;       // of each copy of attention
-  double tokens_per_step = 1;            // of a sequence, drafts that are accepted included
-  base::Duration tpot;                   // time per output token of a sequence; 0 without decode
-  double tokens_per_s_per_user = 0;      // 1 / tpot
+  std::string plan;                  // "TP4 x DP2, EP8"
+  std::int64_t batch = 0;            // sequences that decode in each copy of attention
+  std::int64_t sequences = 0;        // that decode, on all GPUs
+  std::int64_t prefill_tokens = 0;   // of each copy of attention
+  double tokens_per_step = 1;        // of a sequence, drafts that are accepted included
+  base::Duration tpot;               // time per output token of a sequence; 0 without decode
+  double tokens_per_s_per_user = 0;  // 1 / tpot
   double output_tokens_per_s_per_gpu = 0;
   double prefill_tokens_per_s_per_gpu = 0;
-  base::Duration launch;                 // launches and start-ups on the critical path
-  base::Duration exposed;                // communication on the critical path
-  std::optional<MemoryUse> memory;       // absent: not checked
+  base::Duration launch;            // launches and start-ups on the critical path
+  base::Duration exposed;           // communication on the critical path
+  std::optional<MemoryUse> memory;  // absent: not checked
 };
 
 struct Provenance {

@@ -120,9 +120,9 @@ ModelScenario read_model_step(const JsonObject& root, const workloads::Model& mo
   const auto plan = root.optional("plan");
   scenario.plan = workloads::read_plan(plan ? &*plan : nullptr, model, gpus);
   scenario.redundant_given = plan && plan->json().contains("redundant");
-  const JsonObject step(root.required("step"), {"scope", "phase", "batch", "kv_tokens", "prefill_tokens",
-                                                "prompt_tokens", "micro_batches", "overlap", "launch", "speculative",
-                                                "start_jitter"});
+  const JsonObject step(root.required("step"),
+                        {"scope", "phase", "batch", "kv_tokens", "prefill_tokens", "prompt_tokens", "micro_batches",
+                         "overlap", "launch", "speculative", "start_jitter"});
   phase = "decode";
   if (const auto node = step.optional("phase")) {
     node->one_of({"decode", "prefill"});
@@ -135,8 +135,8 @@ ModelScenario read_model_step(const JsonObject& root, const workloads::Model& mo
     scenario.batch = node->integer(0, kMaxTokens);
   else if (decode)
     step.required("batch");
-  scenario.prefill_tokens = step.get("prefill_tokens", std::int64_t{0},
-                                     [](const JsonNode& n) { return n.integer(0, kMaxTokens); });
+  scenario.prefill_tokens =
+      step.get("prefill_tokens", std::int64_t{0}, [](const JsonNode& n) { return n.integer(0, kMaxTokens); });
   if (!decode) step.required("prefill_tokens");
   if (scenario.batch == 0 && scenario.prefill_tokens == 0)
     root.required("step").fail("no tokens", "a batch that decodes, or prefill_tokens");
@@ -149,10 +149,9 @@ ModelScenario read_model_step(const JsonObject& root, const workloads::Model& mo
   if (const auto node = step.optional("overlap"))
     scenario.overlap = static_cast<step::Overlap>(node->one_of({"none", "shared_expert", "two_batch"}));
   const bool two = scenario.overlap == step::Overlap::TwoBatch;
-  scenario.micro_batches = step.get("micro_batches", two ? 2 : 1,
-                                    [](const JsonNode& n) { return n.integer(1, kMaxMicroBatches); });
-  if (two && scenario.micro_batches != 2)
-    step.required("micro_batches").fail("with overlap \"two_batch\"", "2");
+  scenario.micro_batches =
+      step.get("micro_batches", two ? 2 : 1, [](const JsonNode& n) { return n.integer(1, kMaxMicroBatches); });
+  if (two && scenario.micro_batches != 2) step.required("micro_batches").fail("with overlap \"two_batch\"", "2");
   if (const auto node = step.optional("launch"))
     scenario.launch = static_cast<step::Launch>(node->one_of({"graph", "eager"}));
   if (const auto node = step.optional("speculative")) {
@@ -192,14 +191,15 @@ void check_memory(const JsonObject& root, const workloads::Model& model, const p
       scenario.batch = std::max<std::int64_t>(
           1, std::min(scenario.batch, workloads::memory_fit(model, scenario.plan, memory, 1).largest / per_stage));
     }
-    const std::int64_t prompts =
-        scenario.prefill_tokens > 0 ? (scenario.prefill_tokens + scenario.prompt_tokens - 1) / scenario.prompt_tokens : 0;
+    const std::int64_t prompts = scenario.prefill_tokens > 0
+                                     ? (scenario.prefill_tokens + scenario.prompt_tokens - 1) / scenario.prompt_tokens
+                                     : 0;
     const std::int64_t sequences = (scenario.batch + prompts) * per_stage;
     scenario.fit = workloads::memory_fit(model, scenario.plan, memory, sequences);
     if (!scenario.fit->fits()) {
       const JsonNode blamed = step.json().contains("batch") ? step.member("batch") : step.member("prefill_tokens");
-      blamed.fail(std::to_string(sequences) + " sequences in each copy of attention do not fit: " +
-                      describe(*scenario.fit, memory),
+      blamed.fail(std::to_string(sequences) +
+                      " sequences in each copy of attention do not fit: " + describe(*scenario.fit, memory),
                   "fewer of them, another plan, or more GPUs");
     }
   }
@@ -209,9 +209,9 @@ void check_memory(const JsonObject& root, const workloads::Model& model, const p
   }
   const std::int64_t least = std::max(scenario.batch, scenario.prefill_tokens);
   if (least < scenario.micro_batches)
-    step.fail(std::to_string(scenario.micro_batches) + " micro-batches of " + std::to_string(least) +
-                  " sequences or tokens",
-              "at least one in each");
+    step.fail(
+        std::to_string(scenario.micro_batches) + " micro-batches of " + std::to_string(least) + " sequences or tokens",
+        "at least one in each");
 }
 
 topology::Cluster stage_cluster(const topology::Cluster& cluster, const workloads::ParallelPlan& plan,
@@ -283,9 +283,10 @@ std::string make_model_routing(const RoutingInputs& in, ModelScenario& scenario,
     const std::int32_t slots = scenario.routing.front().front().placement.num_slots();
     if (slots != plan.slots(model)) {
       if (scenario.redundant_given)
-        in.root->required("plan").member("redundant").fail(
-            "placement has " + std::to_string(slots) + " slots for " + std::to_string(model.experts) + " experts",
-            std::to_string(slots - model.experts));
+        in.root->required("plan")
+            .member("redundant")
+            .fail("placement has " + std::to_string(slots) + " slots for " + std::to_string(model.experts) + " experts",
+                  std::to_string(slots - model.experts));
       scenario.plan.redundant = slots - model.experts;
     }
   }
@@ -320,8 +321,13 @@ void fill_serving(const ModelScenario& scenario, const std::string& phase, resul
   }
   if (scenario.fit) {
     const workloads::GpuMemory& use = scenario.fit->use;
-    serving.memory = {use.weights(), use.caches,          use.activations,
-                      use.communication, use.other, scenario.fit->usable, scenario.fit->largest / plan.pp};
+    serving.memory = {use.weights(),
+                      use.caches,
+                      use.activations,
+                      use.communication,
+                      use.other,
+                      scenario.fit->usable,
+                      scenario.fit->largest / plan.pp};
   }
 }
 

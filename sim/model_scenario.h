@@ -45,7 +45,7 @@ struct ModelScenario {
   double acceptance = 0;
   bool dealt = true;  // tokens are dispatched; else every GPU of a stage has all of them
   workloads::MemoryRequest memory;
-  std::optional<workloads::MemoryFit> fit;  // absent: not checked
+  std::optional<workloads::MemoryFit> fit;              // absent: not checked
   std::vector<std::vector<step::StepRouting>> routing;  // [MoE layers, then drafts][micro-batches]
   std::vector<std::string> notes;
 

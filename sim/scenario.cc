@@ -182,7 +182,8 @@ void read_communication(const JsonNode& node, const topology::Cluster& cluster, 
     scenario.kernel_choice = choice.reason;
   }
   if (whole != nullptr && scenario.kernel == kAllReduce) {
-    if (!one_copy) kernel.fail("every GPU has all tokens only with one copy of attention", "plan.attention_dp 1, or \"auto\"");
+    if (!one_copy)
+      kernel.fail("every GPU has all tokens only with one copy of attention", "plan.attention_dp 1, or \"auto\"");
     whole->dealt = false;
   } else {
     at(kernel, [&] {
@@ -241,12 +242,9 @@ void read_whole_model(const JsonObject& root, int threads, Scenario& scenario) {
   check_memory(root, scenario.model, scenario.profile, scenario.kernel, *whole);
   if (sparse) {
     const auto kernel = whole->dealt ? lowering::make_communication_kernel(scenario.kernel) : nullptr;
-    const RoutingInputs inputs{&root,
-                               &scenario.cluster,
-                               &scenario.model,
-                               &scenario.profile,
-                               kernel.get(),
-                               scenario.dispatch_bytes + scenario.combine_bytes,
+    const RoutingInputs inputs{&root,           &scenario.cluster,
+                               &scenario.model, &scenario.profile,
+                               kernel.get(),    scenario.dispatch_bytes + scenario.combine_bytes,
                                threads};
     scenario.routing_source = make_model_routing(inputs, *whole, scenario.warnings);
   }
@@ -289,16 +287,16 @@ Scenario read_scenario(const base::JsonDocument& document, int threads) {
     base::JsonDocument inner{document.file, std::make_shared<base::Json>(node.member("scenario").json()), {}};
     return read_scenario(inner, threads);
   }
-  const JsonObject root(node, {"schema", "name", "cluster", "model", "routing", "placement", "profile", "step",
-                               "plan", "memory", "communication", "experts", "engine"});
+  const JsonObject root(node, {"schema", "name", "cluster", "model", "routing", "placement", "profile", "step", "plan",
+                               "memory", "communication", "experts", "engine"});
   root.required("schema").one_of({"moesim.scenario/1"});
   Scenario scenario;
   scenario.name = root.get("name", std::filesystem::path(document.file).stem().string(),
                            [](const JsonNode& n) { return n.string(); });
   scenario.cluster = topology::read_cluster(root.required("cluster"));
   const bool whole = member_text(root.required("step"), "scope") == "model";
-  scenario.model = whole ? workloads::read_any_model(root.required("model"))
-                         : workloads::read_model(root.required("model"));
+  scenario.model =
+      whole ? workloads::read_any_model(root.required("model")) : workloads::read_model(root.required("model"));
   const auto profile = root.optional("profile");
   scenario.profile = at(root.required("cluster"),
                         [&] { return profile::read_profile(profile ? &*profile : nullptr, scenario.cluster.gpu); });

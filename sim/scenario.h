@@ -50,10 +50,10 @@ struct Scenario {
   topology::Cluster cluster;
   workloads::Model model;
   profile::Profile profile;
-  std::vector<ScenarioLayer> layers;                // of scope "moe_layer"
-  std::shared_ptr<const ModelScenario> whole;       // of scope "model", null otherwise
-  std::string routing_source;    // of the first layer
-  std::string placement_effect;  // what a placement other than contiguous does, in words
+  std::vector<ScenarioLayer> layers;           // of scope "moe_layer"
+  std::shared_ptr<const ModelScenario> whole;  // of scope "model", null otherwise
+  std::string routing_source;                  // of the first layer
+  std::string placement_effect;                // what a placement other than contiguous does, in words
   std::string phase;
   std::int64_t tokens_per_gpu = 0;
   std::vector<base::Duration> start_delay;  // [GPUs], or empty

@@ -177,9 +177,9 @@ PartCost DecoderCosts::gate(std::int64_t tokens) const {
   if (profile_->ideal || tokens == 0) return {};
   Sum sum;
   norm(sum, tokens);
-  sum.add(gate_topk_cost({tokens, model_->hidden, model_->experts, model_->top_k, base::Bytes(kBf16)}, *profile_,
-                         gate_),
-          gate_.log_error());
+  sum.add(
+      gate_topk_cost({tokens, model_->hidden, model_->experts, model_->top_k, base::Bytes(kBf16)}, *profile_, gate_),
+      gate_.log_error());
   if (model_->latent_width > 0) product(sum, tokens, model_->latent_width, model_->hidden, dtype_);
   return sum.result();
 }

@@ -26,12 +26,12 @@ namespace moesim::lowering {
 
 // The tokens of one forward pass in one copy of attention.
 struct PassTokens {
-  std::int64_t sequences = 0;           // that decode
+  std::int64_t sequences = 0;            // that decode
   std::int64_t tokens_per_sequence = 1;  // of a decode: 1, more where drafts are verified
-  double cached = 0;                    // mean tokens in the cache of a sequence
+  double cached = 0;                     // mean tokens in the cache of a sequence
   std::int64_t prefill_tokens = 0;
-  std::int64_t prompt_tokens = 0;  // length of the prompts that they belong to; all of each is computed, in this pass or
-                                   // others: a pass with fewer tokens than a prompt has its mean share
+  std::int64_t prompt_tokens = 0;  // length of the prompts that they belong to; all of each is computed, in this pass
+                                   // or others: a pass with fewer tokens than a prompt has its mean share
   bool fp8_cache = false;
 
   std::int64_t decode_tokens() const { return sequences * tokens_per_sequence; }

@@ -49,8 +49,8 @@ struct ExpertTask {
 ExpertTask expert_compute(std::string name, const workloads::Model& model, const ExpertWork& work,
                           const profile::Profile& profile, const GpuResources* gpu);
 
-// A calibrated kernel as a Compute: it occupies all SMs, and of HBM the share of its time that its bytes need. `gpu` may
-// be null for a cost of nothing.
+// A calibrated kernel as a Compute: it occupies all SMs, and of HBM the share of its time that its bytes need. `gpu`
+// may be null for a cost of nothing.
 ExpertTask compute_task(std::string name, const KernelCost& cost, const profile::Profile& profile,
                         const GpuResources* gpu);
 

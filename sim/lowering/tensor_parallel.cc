@@ -80,7 +80,8 @@ ExchangeEvents tensor_parallel_lower(Network& group, const std::string& name, Nc
   }
   const double part = bytes.value() / ranks;
   if (op != NcclOp::AllReduce) return write_to_all(group, name, part, shot, after);
-  if (one_shot(group.router().gpus().size(), bytes.value())) return write_to_all(group, name, bytes.value(), shot, after);
+  if (one_shot(group.router().gpus().size(), bytes.value()))
+    return write_to_all(group, name, bytes.value(), shot, after);
   const ExchangeEvents reduced = write_to_all(group, name + ": reduce", part, shot, after);
   std::vector<EventId> ready;
   for (std::int32_t rank = 0; rank < ranks; ++rank) ready.push_back(reduced.done(rank));
@@ -91,8 +92,8 @@ ExchangeEvents tensor_parallel_lower(Network& group, const std::string& name, Nc
 double tensor_parallel_log_error(const topology::Router& group, const profile::Profile& profile) {
   if (profile.ideal) return 0;
   const auto ranks = static_cast<std::int32_t>(group.gpus().size());
-  const double nccl = profile.kernel(nccl_kernel(NcclOp::AllReduce, nccl_fabric(group, profile.family, ranks)))
-                          .log_error();
+  const double nccl =
+      profile.kernel(nccl_kernel(NcclOp::AllReduce, nccl_fabric(group, profile.family, ranks))).log_error();
   return one_nvlink_domain(group) ? std::hypot(nccl, kUnmeasuredLogError) : nccl;
 }
 

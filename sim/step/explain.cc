@@ -120,7 +120,8 @@ std::vector<results::LinkUse> Explainer::links() const {
     const base::Bandwidth raw(resource.capacity);
     links.push_back({resource.name, kind_[port.resource.index()], raw, bytes, bytes / raw / timeline_->makespan});
   }
-  std::stable_sort(links.begin(), links.end(), [](const auto& a, const auto& b) { return a.utilisation > b.utilisation; });
+  std::stable_sort(links.begin(), links.end(),
+                   [](const auto& a, const auto& b) { return a.utilisation > b.utilisation; });
   return links;
 }
 

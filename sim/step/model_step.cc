@@ -12,9 +12,9 @@
 namespace moesim::step {
 namespace {
 
-constexpr std::array<const char*, 12> kPhaseOrder{
-    "late start", "attention", "TP collective", "gate",      "dispatch", "shared expert",
-    "experts",    kFusedPhase, "combine",       "dense FFN", "head",     "send to next stage"};
+constexpr std::array<const char*, 12> kPhaseOrder{"late start", "attention",     "TP collective", "gate",
+                                                  "dispatch",   "shared expert", "experts",       kFusedPhase,
+                                                  "combine",    "dense FFN",     "head",          "send to next stage"};
 
 std::size_t order_of(const std::string& phase) {
   return static_cast<std::size_t>(std::find(kPhaseOrder.begin(), kPhaseOrder.end(), phase) - kPhaseOrder.begin());
@@ -83,7 +83,8 @@ results::Result simulate_model_step(const ModelStep& step, const topology::Route
     if (step.kernel != nullptr) {
       for (const std::string& note : step.kernel->assumptions()) result.assumptions.push_back(note);
     } else {
-      result.assumptions.emplace_back("one copy of attention: every GPU has all tokens, so that experts need no dispatch");
+      result.assumptions.emplace_back(
+          "one copy of attention: every GPU has all tokens, so that experts need no dispatch");
     }
     result.assumptions.push_back(
         lowering::expert_assumption(step.expert_kernel, *step.model, *step.profile, step.phase));

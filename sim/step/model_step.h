@@ -5,7 +5,8 @@
 //
 //   attention ─► (TP all-reduce) ─► gate ─► dispatch ─► experts ─► combine        tokens are dealt over the ranks
 //                                       └─► shared expert ─┘
-//   attention ─► all-reduce ─► gate ─► shared expert, experts ─► all-reduce        one copy of attention: every rank has
+//   attention ─► all-reduce ─► gate ─► shared expert, experts ─► all-reduce        one copy of attention: every rank
+//   has
 //                                                                                  all tokens, no dispatch
 //   attention ─► (all-reduce) ─► dense FFN ─► (all-reduce)                         a layer without experts
 //
@@ -67,7 +68,7 @@ struct ModelStep {
   std::vector<std::vector<lowering::PassTokens>> tokens;
   // [MoE layers, then one for each draft][micro-batches]
   const std::vector<std::vector<StepRouting>>* routing = nullptr;  // null: no experts
-  std::int32_t drafts = 0;  // tokens drafted one after another, each by one more MoE layer and the head
+  std::int32_t drafts = 0;                  // tokens drafted one after another, each by one more MoE layer and the head
   std::vector<base::Duration> start_delay;  // [GPUs] when each is ready for the step; empty: all at 0
 
   std::int32_t micro_batches() const { return static_cast<std::int32_t>(tokens.front().size()); }

@@ -58,8 +58,7 @@ class Builder {
   Builder(const ModelStep& step, const topology::Router& router, ModelStepTasks& tasks)
       : in_(step), out_(tasks), graph_(tasks.graph), costs_(*step.model, *step.profile, step.plan.tp) {
     for (std::int32_t s = 0; s < step.plan.pp; ++s) {
-      stages_.push_back(
-          std::make_unique<Stage>(graph_, router, workloads::stage_group(step.plan, s)));
+      stages_.push_back(std::make_unique<Stage>(graph_, router, workloads::stage_group(step.plan, s)));
       Stage& stage = *stages_.back();
       const auto ranks = static_cast<std::int32_t>(stage.ranks.size());
       std::vector<std::int32_t> all(stage.ranks.size());
@@ -122,12 +121,8 @@ class Builder {
   lowering::PassTokens tokens(std::size_t local, std::int32_t batch) {
     return tokens_of_copy(static_cast<std::size_t>(copy_of(stage(), static_cast<std::int32_t>(local))), batch);
   }
-  const std::string& name(std::size_t local) {
-    return graph_.names()[static_cast<std::size_t>(stage().ranks[local])];
-  }
-  const lowering::GpuResources* gpu(std::size_t local) {
-    return stage().gpus.empty() ? nullptr : &stage().gpus[local];
-  }
+  const std::string& name(std::size_t local) { return graph_.names()[static_cast<std::size_t>(stage().ranks[local])]; }
+  const lowering::GpuResources* gpu(std::size_t local) { return stage().gpus.empty() ? nullptr : &stage().gpus[local]; }
   bool two_batch() const { return in_.overlap == Overlap::TwoBatch; }
   // Tokens of a copy are dealt over its ranks for the exchange.
   bool scattered() const { return in_.kernel != nullptr && in_.plan.tp > 1; }
@@ -136,8 +131,11 @@ class Builder {
     if (in_.start_delay.empty()) return;
     graph_.begin("late start");
     for (std::size_t rank = 0; rank < in_.start_delay.size(); ++rank) {
-      engine::Compute delay{"late start on " + graph_.names()[rank], static_cast<std::int32_t>(rank),
-                            in_.start_delay[rank], base::Duration(0), {}};
+      engine::Compute delay{"late start on " + graph_.names()[rank],
+                            static_cast<std::int32_t>(rank),
+                            in_.start_delay[rank],
+                            base::Duration(0),
+                            {}};
       delays_.push_back(graph_.graph().add_compute(std::move(delay), {}).done);
     }
   }
@@ -172,9 +170,9 @@ class Builder {
       if (in_.launch == Launch::Eager && !in_.profile->ideal)
         part.cost.total = std::max(part.cost.total, kHostLaunch * static_cast<double>(part.kernels));
       const EventId start = after(ready(batch)[r], compute_[r]);
-      events.push_back(graph_.add(
-          lowering::compute_task(std::string(phase) + " on " + name(r), part.cost, *in_.profile, gpu(r)),
-          std::span(&start, 1)));
+      events.push_back(
+          graph_.add(lowering::compute_task(std::string(phase) + " on " + name(r), part.cost, *in_.profile, gpu(r)),
+                     std::span(&start, 1)));
       ready(batch)[r] = compute_[r] = events.back().done;
     }
   }
@@ -196,8 +194,7 @@ class Builder {
       const engine::ExchangeEvents done =
           lowering::tensor_parallel_lower(*group.network, phase, op, bytes, *in_.profile, begin);
       PhaseTasks& tasks = out_.phase(phase);
-      tasks.log_error =
-          std::max(tasks.log_error, lowering::tensor_parallel_log_error(*group.router, *in_.profile));
+      tasks.log_error = std::max(tasks.log_error, lowering::tensor_parallel_log_error(*group.router, *in_.profile));
       for (std::size_t i = 0; i < group.local.size(); ++i) {
         const auto r = static_cast<std::size_t>(group.local[i]);
         ready(batch)[r] = communicate_[r] = done.done(static_cast<std::int32_t>(i));
@@ -228,9 +225,7 @@ class Builder {
   const StepRouting& routing(std::int32_t moe, std::int32_t batch) const {
     return (*in_.routing)[static_cast<std::size_t>(moe)][static_cast<std::size_t>(batch)];
   }
-  LayerPlace place(std::int32_t layer) {
-    return {&graph_, &stage().network, stage().gpus, layer, stage().ranks};
-  }
+  LayerPlace place(std::int32_t layer) { return {&graph_, &stage().network, stage().gpus, layer, stage().ranks}; }
 
   const workloads::Attention& attention_of(std::int32_t layer) const {
     // Kinds are counted, not placed: they are spread over the layers in turn, in proportion.
@@ -318,8 +313,7 @@ class Builder {
         begin.push_back(after(after(ready(batch)[r], compute_[r]), communicate_[r]));
       add_fused(place(layer), in, begin, tasks);
       record(kFusedPhase, tasks.fused, loads, moe_phase_error(in, stage().router, kFusedPhase));
-      for (std::size_t r = 0; r < ranks(); ++r)
-        ready(batch)[r] = compute_[r] = communicate_[r] = tasks.fused[r].done;
+      for (std::size_t r = 0; r < ranks(); ++r) ready(batch)[r] = compute_[r] = communicate_[r] = tasks.fused[r].done;
     } else {
       add_experts(place(layer), in, compute_, tasks);
       record("experts", tasks.experts, loads, moe_phase_error(in, stage().router, "experts"));
@@ -374,8 +368,7 @@ class Builder {
       ready(batch)[r] = compute_[r] = events.back().done;
     }
     record("experts", events, std::move(loads), std::expm1(lowering::expert_log_error(experts)));
-    if (ranks() > 1)
-      collective(kCollective, std::span(&stage().everybody, 1), NcclOp::AllReduce, layer, batch, false);
+    if (ranks() > 1) collective(kCollective, std::span(&stage().everybody, 1), NcclOp::AllReduce, layer, batch, false);
   }
 
   void leave_stage(std::int32_t first, std::int32_t end) {
@@ -419,8 +412,7 @@ class Builder {
       const auto i = static_cast<std::size_t>(r);
       begin[i] = ready(batch)[i];
       const double bytes = static_cast<double>(tokens(i, batch).tokens()) * in_.model->hidden * 2 / in_.plan.tp;
-      if (bytes > 0)
-        exchange.flows.push_back({graph_.network().path(from.ranks[i], to.ranks[i]), r, n + r, bytes});
+      if (bytes > 0) exchange.flows.push_back({graph_.network().path(from.ranks[i], to.ranks[i]), r, n + r, bytes});
     }
     const auto events = graph_.graph().add_exchange(std::move(exchange), begin);
     out_.phase("send to next stage").log_error = 0.1;  // of raw links, assumed

@@ -82,8 +82,14 @@ void add_fused(const LayerPlace& place, const MoeLayer& layer, std::span<const E
 namespace {
 
 lowering::TokenExchange exchange_of(const LayerPlace& place, const MoeLayer& layer, bool combine) {
-  return {combine ? "combine" : "dispatch", layer.traffic,  combine,       combine ? layer.combine_bytes : layer.dispatch_bytes,
-          layer.tokens,                     layer.model,    layer.profile, place.gpus};
+  return {combine ? "combine" : "dispatch",
+          layer.traffic,
+          combine,
+          combine ? layer.combine_bytes : layer.dispatch_bytes,
+          layer.tokens,
+          layer.model,
+          layer.profile,
+          place.gpus};
 }
 
 }  // namespace
@@ -95,15 +101,13 @@ void add_dispatch(const LayerPlace& place, const MoeLayer& layer, std::span<cons
   tasks.dispatch = layer.kernel->lower(*place.network, exchange_of(place, layer, false), begin);
 }
 
-void add_combine(const LayerPlace& place, const MoeLayer& layer, std::span<const EventId> ready,
-                 MoeLayerTasks& tasks) {
+void add_combine(const LayerPlace& place, const MoeLayer& layer, std::span<const EventId> ready, MoeLayerTasks& tasks) {
   place.graph->begin("combine", place.layer, place.ranks);
   tasks.combine_part = place.graph->parts().size() - 1;
   tasks.combine = layer.kernel->lower(*place.network, exchange_of(place, layer, true), ready);
 }
 
-void add_experts(const LayerPlace& place, const MoeLayer& layer, std::span<const EventId> ready,
-                 MoeLayerTasks& tasks) {
+void add_experts(const LayerPlace& place, const MoeLayer& layer, std::span<const EventId> ready, MoeLayerTasks& tasks) {
   place.graph->begin("experts", place.layer, place.ranks);
   const lowering::ExpertLayer experts = expert_layer(layer);
   const std::vector<std::span<const std::int32_t>> slots = slots_of_ranks(layer);

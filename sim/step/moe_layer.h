@@ -39,10 +39,10 @@ struct MoeLayer {
 // The ranks of a graph that a layer runs on.
 struct LayerPlace {
   StepGraph* graph = nullptr;
-  lowering::Network* network = nullptr;           // of these ranks
-  std::span<const lowering::GpuResources> gpus;   // by rank; empty with an ideal profile
-  std::int32_t layer = -1;                        // for the parts' names
-  std::vector<std::int32_t> ranks;                // of the cluster, by rank; empty: all of them
+  lowering::Network* network = nullptr;          // of these ranks
+  std::span<const lowering::GpuResources> gpus;  // by rank; empty with an ideal profile
+  std::int32_t layer = -1;                       // for the parts' names
+  std::vector<std::int32_t> ranks;               // of the cluster, by rank; empty: all of them
 
   const lowering::GpuResources* gpu(std::size_t rank) const { return gpus.empty() ? nullptr : &gpus[rank]; }
   const std::string& name(std::size_t rank) const {

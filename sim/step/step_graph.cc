@@ -18,8 +18,7 @@ StepGraph::StepGraph(const topology::Cluster& cluster, const profile::Profile& p
       gpus_(lowering::add_gpu_resources(graph_, profile, names_)) {}
 
 void StepGraph::begin(std::string phase, std::int32_t layer, std::vector<std::int32_t> ranks) {
-  parts_.push_back(
-      {std::move(phase), layer, std::move(ranks), graph_.computes().size(), graph_.exchanges().size()});
+  parts_.push_back({std::move(phase), layer, std::move(ranks), graph_.computes().size(), graph_.exchanges().size()});
 }
 
 engine::ComputeEvents StepGraph::add(lowering::ExpertTask task, std::span<const engine::EventId> after) {

@@ -19,10 +19,10 @@ std::vector<std::string> gpu_names(const topology::Cluster& cluster);
 
 // Tasks that were added one after another for the same purpose.
 struct StepPart {
-  std::string phase;                       // "dispatch", "experts", "attention"
-  std::int32_t layer = -1;                 // among all decoder layers; -1: of none
-  std::vector<std::int32_t> ranks;         // of the cluster, by local rank; empty: the same
-  std::size_t compute = 0, exchange = 0;   // its first; the last end where the next part begins
+  std::string phase;                      // "dispatch", "experts", "attention"
+  std::int32_t layer = -1;                // among all decoder layers; -1: of none
+  std::vector<std::int32_t> ranks;        // of the cluster, by local rank; empty: the same
+  std::size_t compute = 0, exchange = 0;  // its first; the last end where the next part begins
 };
 
 class StepGraph {
