@@ -84,6 +84,10 @@ TableKind deepep_normal_kind() {
        [](const System&, const Table& t, std::size_t row) {
          return t.integer(row, "hidden") == 2048 ? Part::Test : Part::Fit;
        }},
+      {"one node, two nodes held out", Split::By::Shape,
+       [](const System&, const Table& t, std::size_t row) {
+         return t.integer(row, "nodes") == 1 ? Part::Fit : Part::Test;
+       }},
   };
   kind.goal_median = 0.05;
   kind.goal_p90 = 0.12;

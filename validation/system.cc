@@ -49,7 +49,7 @@ constexpr std::array<Row, 14> kSystems{{
     {"h100_pcie", "h100_pcie", R"({"preset": "pcie_h100_8"})", 8},
     {"l4", "l4",
      R"({"preset": "pcie_rtx_pro_6000_8", "override": {"gpu": "l4", "host": {"pcie": {"bandwidth": "32 GB/s"}}}})", 8},
-    {"hopper_8gpu_ib400", "h100", R"({"preset": "hgx_h100"})", 8},
+    {"hopper_8gpu_ib400", "hopper_ib400", R"({"preset": "hgx_h100", "override": {"gpu": "hopper_ib400"}})", 8},
 }};
 
 const Row& row_of(std::string_view name) {

@@ -22,6 +22,8 @@ class NvlinkAllToAll : public CommunicationKernel {
     return profile.kernel(to_string(reversed ? combine : dispatch)).log_error();
   }
 
+  TokenNeeds needs() const override { return {!one_sided_, false}; }
+
   void check(const topology::Cluster& cluster, const profile::Profile& profile) const override {
     require_gpu_profile(*this, profile);
     if (nvlink_domains(cluster) != 1) {
@@ -41,7 +43,8 @@ class NvlinkAllToAll : public CommunicationKernel {
     exchange.message = spec.bytes_per_token;
     const auto add = [&](NvlinkKernel kernel, std::span<const engine::EventId> waits) {
       const double fields = spec.reversed || exchange.message.value() >= exchange.hidden ? 1 : 2;
-      return nvlink_alltoall(network, kernel, exchange, fields, spec.profile->kernel(to_string(kernel)), waits);
+      return nvlink_alltoall(network, kernel, exchange, fields, *spec.profile, spec.profile->kernel(to_string(kernel)),
+                             waits);
     };
     if (one_sided_) return add(spec.reversed ? NvlinkKernel::OneSidedCombine : NvlinkKernel::OneSidedDispatch, after);
     if (spec.reversed)

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "sim/lowering/kernel_cost.h"
 
 namespace moesim::lowering {
 namespace {
@@ -16,6 +17,10 @@ constexpr double kDispatchChunk = 6, kCombineChunk = 4;
 constexpr double kDispatchNetworkChunk = 20, kCombineNetworkChunk = 12;
 constexpr double kRingSlots = 256;
 constexpr double kSmsPerChannel = 2;
+
+// Combine, low latency: how sharply links and thread blocks give way to each other; the share of the HBM rate, and the
+// passes over it, of results that have left the L2 cache.
+constexpr double kSendEdge = 2, kHbmShare = 0.9, kHbmPasses = 2;
 
 // The largest part of the NVLink rate that messages reach, headers taken off.
 constexpr double kWireShare = 0.95;
@@ -58,23 +63,32 @@ LoweredExchange deepep_low_latency(Network& network, const MoeExchange& exchange
   copy.shares = {kWireShare, parameters.at("nic")};
   const double start = us(parameters, "a") + us(parameters, "expert") * exchange.experts +
                        us(parameters, "hidden_cost") * exchange.hidden / 1024 +
-                       us(parameters, "peer") * (tokens.ranks - 1) + (tokens.nodes > 1 ? us(parameters, "network") : 0);
+                       (tokens.nodes > 1 ? us(parameters, "network") : 0);
   copy.start.assign(n, start);
   copy.bytes = tokens.selections;
   for (double& selections : copy.bytes) selections *= message;
   copy.bytes = turned(std::move(copy.bytes), n, exchange.combine);
+  const double used = smoothly_used(grid, sms, parameters.at("crowd"));
+  const double cached = exchange.combine ? parameters.at("l2") * profile.l2.value.value() : 0;
+  const double hbm = kHbmShare * profile.hbm_bandwidth.value.value() / kHbmPasses;
   copy.send_loop.resize(n);
-  for (std::size_t rank = 0; rank < n; ++rank) {
-    double sent = 0;
-    for (std::size_t to = 0; to < n; ++to) sent += copy.bytes[rank * n + to];
-    const double link = network.nvlink_rate(static_cast<std::int32_t>(rank)).value();
-    copy.send_loop[rank] = sent / (parameters.at("share") * link * smoothly_used(grid, sms, parameters.at("crowd")));
-  }
-  // Each rank's own tokens are dealt to the thread blocks: as it sends them in dispatch, as it adds them up in combine.
   copy.tail.resize(n);
   for (std::size_t rank = 0; rank < n; ++rank) {
-    const double waves = std::max(1.0, std::ceil(tokens.tokens[rank] / grid));
-    (exchange.combine ? copy.tail : copy.send_loop)[rank] += (waves - 1) * us(parameters, "wave");
+    double sent = 0, received = 0;
+    for (std::size_t other = 0; other < n; ++other) {
+      sent += copy.bytes[rank * n + other];
+      received += copy.bytes[other * n + rank];
+    }
+    const double link = sent / (parameters.at("share") * network.nvlink_rate(static_cast<std::int32_t>(rank)).value());
+    // Each rank's own tokens are dealt to the thread blocks: as it sends them in dispatch, as it adds them up in
+    // combine.
+    const double waves = (std::max(1.0, std::ceil(tokens.tokens[rank] / grid)) - 1) * us(parameters, "wave");
+    if (exchange.combine) {
+      copy.send_loop[rank] = smooth_max(link, sent / (rate(parameters, "rate") * used), kSendEdge);
+      copy.tail[rank] = waves + std::max(0.0, received - cached) / hbm;
+    } else {
+      copy.send_loop[rank] = link / used + waves;
+    }
   }
   for (const GpuResources& gpu : gpus) copy.holds.push_back({gpu.rank, gpu.sms, grid, true});
   return add_copy_exchange(network, copy, after);

@@ -3,11 +3,15 @@
 // Low latency. Every choice (token, expert) is a message of its own, from GPU to GPU, over NVLink inside a node and
 // RDMA between nodes. Its grid has one thread block per group of ceil(experts / SMs of the GPU) experts, so that 256
 // experts keep 128 SMs busy, 160 only 80 and 8 only 8:
-//   start      a + expert * experts + hidden_cost * hidden / 1024 + peer * (ranks - 1) [+ network over several nodes]
-//              (launch; a counter to be sent and polled per expert and per peer; the serial copy of one token)
-//   send loop  messages' bytes / (share * NVLink rate * (SMs used / SMs)^crowd) + (waves - 1) * wave, where the tokens
-//   of
-//              a rank are dealt to the thread blocks in ceil(tokens / SMs used) waves
+//   start      a + expert * experts + hidden_cost * hidden / 1024 [+ network over several nodes]
+//              (launch; a counter per expert, the same number for any number of ranks, to be sent and polled; the
+//              serial copy of one token; flights over the network)
+//   send loop  in dispatch messages' bytes / (share * NVLink rate * (SMs used / SMs)^crowd) + (waves - 1) * wave, where
+//              the tokens of a rank are dealt to the thread blocks in ceil(tokens / SMs used) waves; in combine the
+//              smooth maximum (exponent 2) of bytes / (share * NVLink rate) and of bytes / (rate * (SMs used /
+//              SMs)^crowd), what the thread blocks' stores under way reach on any link
+//   reduce     combine: (waves - 1) * wave, and what came in beyond a share `l2` of the L2 cache was written to HBM and
+//              is read back: two passes at 0.9 of its rate
 //   links      NVLink at its raw rate, NICs at `nic` of theirs
 // Hot receivers show on their links. Until all has come, the grid's thread blocks wait on the SMs, unless the receive
 // phase is a hook that runs when the tokens are there.

@@ -1,4 +1,5 @@
 // DeepEP's and the NVLink all-to-all kernels: counts of tokens, closed forms, limits, both engines.
+#include <array>
 #include <cmath>
 #include <functional>
 
@@ -112,26 +113,37 @@ TEST_CASE("low latency: no tokens cost the start, many tokens the bytes over the
   const System system = star(8);
   for (const bool combine : {false, true}) {
     const auto p = system.profile.kernel(deepep_ll_kernel(combine));
-    const double start = 1e-6 * (p.at("a") + p.at("expert") * 256 + p.at("hidden_cost") * 7 + p.at("peer") * 7);
+    const double start = 1e-6 * (p.at("a") + p.at("expert") * 256 + p.at("hidden_cost") * 7);
     CHECK(low_latency(system, expected_tokens(8, 1, 1, 0, 256, 8), combine) == doctest::Approx(start).epsilon(1e-9));
     const double tokens = 512;
-    const double message = (combine ? deepep_combine_bytes(7168) : deepep_ll_dispatch_bytes(7168)).value();
+    const double bytes = tokens * 8 * (combine ? deepep_combine_bytes(7168) : deepep_ll_dispatch_bytes(7168)).value();
     const double grid = 128;  // 256 experts in groups of ceil(256 / 132) = 2
-    const double loop = tokens * 8 * message / (p.at("share") * 450e9 * std::pow(grid / 132, p.at("crowd")));
-    const double waves = (tokens / grid - 1) * p.at("wave") * 1e-6;
+    const double used = std::pow(grid / 132, p.at("crowd")), link = bytes / (p.at("share") * 450e9);
+    const double loop = combine ? std::hypot(link, bytes / (p.at("rate") * 1e9 * used)) : link / used;
+    const double spilled = combine ? bytes - p.at("l2") * 50 * 1024 * 1024 : 0;  // beyond a share of 50 MiB
+    const double waves = (tokens / grid - 1) * p.at("wave") * 1e-6 + spilled * 2 / (0.9 * 3.35e12);
     CHECK(low_latency(system, expected_tokens(8, 1, 1, tokens, 256, 8), combine) ==
           doctest::Approx(start + loop + waves).epsilon(1e-9));
   }
+}
+
+TEST_CASE("low latency starts as late on 64 ranks as on 16: the counters are the experts'") {
+  const System two(kTwoNodes), eight(R"({"preset": "hgx_h100", "nodes": 8})");
+  for (const bool combine : {false, true})
+    CHECK(low_latency(eight, expected_tokens(64, 8, 8, 0, 256, 8), combine) ==
+          doctest::Approx(low_latency(two, expected_tokens(16, 2, 2, 0, 256, 8), combine)).epsilon(1e-12));
 }
 
 TEST_CASE("low latency over two nodes is bound by the NICs: half of the bytes at the share of 50 GB/s") {
   const System system(kTwoNodes);
   const double tokens = 1024;
   const auto p = system.profile.kernel(deepep_ll_kernel(true));
-  const double half = tokens * 8 * deepep_combine_bytes(7168).value() / 2 / (p.at("nic") * 50e9);
+  const double bytes = tokens * 8 * deepep_combine_bytes(7168).value();
+  const double half = bytes / 2 / (p.at("nic") * 50e9);
+  const double spilled = (bytes - p.at("l2") * 50 * 1024 * 1024) * 2 / (0.9 * 3.35e12);
   const double time = low_latency(system, expected_tokens(16, 2, 2, tokens, 256, 8), true);
-  CHECK(time > half);
-  CHECK(time < half * 1.05);
+  CHECK(time > half + spilled);
+  CHECK(time < (half + spilled) * 1.05);
 }
 
 TEST_CASE("a hot receiver makes low-latency dispatch slower, and itself the last to be done") {
@@ -213,54 +225,94 @@ TEST_CASE("time never falls with more tokens, for any kernel") {
   }
 }
 
-TEST_CASE("the NVLink all-to-all depends on the ranks through copies, peers and hosts alone") {
+namespace {
+
+constexpr std::array kNvlinkKernels{
+    NvlinkKernel::OneSidedDispatch, NvlinkKernel::OneSidedCombine,     NvlinkKernel::Dispatch,
+    NvlinkKernel::Combine,          NvlinkKernel::CombineLowPrecision, NvlinkKernel::Prepare};
+
+double nvlink(const System& rack, NvlinkKernel kernel, const MoeTokens& tokens, std::string_view engine = "fluid") {
+  const bool combine = kernel == NvlinkKernel::OneSidedCombine || kernel == NvlinkKernel::Combine ||
+                       kernel == NvlinkKernel::CombineLowPrecision;
+  MoeExchange exchange = exchange_of(tokens, combine);
+  exchange.message = nvlink_alltoall_bytes(7168, "bfloat16");
+  const auto parameters = rack.profile.kernel(to_string(kernel));
+  return run(
+             rack,
+             [&](Network& network) { return nvlink_alltoall(network, kernel, exchange, 1, rack.profile, parameters); },
+             engine)
+      .total;
+}
+
+}  // namespace
+
+TEST_CASE("channels of the two-sided kernels: half the SMs in blocks of 8 warps, half of them senders") {
+  CHECK(nvlink_channels(148, 2) == 37);
+  CHECK(nvlink_channels(148, 8) == 37);
+  CHECK(nvlink_channels(148, 16) == 18);
+  CHECK(nvlink_channels(148, 32) == 9);
+  CHECK(nvlink_channels(148, 64) == 4);
+  CHECK(nvlink_channels(4, 64) == 1);
+}
+
+TEST_CASE("the NVLink all-to-all depends on the ranks through copies, hosts and channels alone") {
   const System rack(R"({"preset": "gb200_nvl72"})", "gb200");
-  for (const auto& [kernel, combine] : {std::pair{NvlinkKernel::Dispatch, false},
-                                        {NvlinkKernel::Combine, true},
-                                        {NvlinkKernel::OneSidedDispatch, false},
-                                        {NvlinkKernel::OneSidedCombine, true}}) {
+  for (const NvlinkKernel kernel :
+       {NvlinkKernel::Dispatch, NvlinkKernel::Combine, NvlinkKernel::OneSidedDispatch, NvlinkKernel::OneSidedCombine}) {
     const auto p = rack.profile.kernel(to_string(kernel));
-    const auto time = [&, kernel = kernel, combine = combine](std::int32_t ranks, double tokens) {
-      const MoeTokens counts = balanced_tokens(ranks, tokens, 256, 8);
-      MoeExchange exchange = exchange_of(counts, combine);
-      exchange.message = nvlink_alltoall_bytes(7168, "bfloat16");
-      return run(rack, [&](Network& network) { return nvlink_alltoall(network, kernel, exchange, 1, p); }).total;
+    const bool one_sided = kernel == NvlinkKernel::OneSidedDispatch || kernel == NvlinkKernel::OneSidedCombine;
+    const auto time = [&](std::int32_t ranks, double tokens) {
+      return nvlink(rack, kernel, balanced_tokens(ranks, tokens, 256, 8));
     };
-    // Start-up beyond EP8: only peers. Two hops of latency where something moves, none where nothing does.
-    CHECK(time(64, 0) - time(16, 0) == doctest::Approx(48e-6 * p.at("peer")).epsilon(1e-9));
-    CHECK(time(8, 0) - time(4, 0) == doctest::Approx(1e-6 * (4 * p.at("peer") + p.at("hosts"))).epsilon(1e-9));
+    // Start-up beyond EP8 does not grow; from one host to two it does, where a kernel waits for answers at its end.
+    CHECK(time(64, 0) == doctest::Approx(time(16, 0)).epsilon(1e-12));
+    CHECK(time(8, 0) - time(4, 0) ==
+          doctest::Approx(kernel == NvlinkKernel::OneSidedDispatch ? 1e-6 * p.at("hosts") : 0).epsilon(1e-9));
     // Many tokens: remote copies 7, 7.5 and 7.875 of 8 over the share of 900 GB/s, smoothly above the local work.
     for (const std::int32_t ranks : {8, 16, 64}) {
       const double remote = 8.0 * (ranks - 1) / ranks * 14336 / (p.at("share") * 900e9);
-      const double local = 1e-9 * (p.at("field") + p.at("local") * 14);
-      const double slope = (time(ranks, 40000) - time(ranks, 20000)) / 20000;
-      CHECK(slope == doctest::Approx(smooth_max(local, remote, 2.5)).epsilon(1e-6));
+      const double piece = p.at("field") + p.at("local") * 14;
+      const double local = one_sided ? 1e-9 * piece : 1e-6 * piece * 8 / ranks / nvlink_channels(148, ranks);
+      const double reduce = kernel == NvlinkKernel::Combine ? 9 * 14336 / (p.at("hbm") * 8e12) : 0;
+      const double many = 148 * 800;  // whole messages per channel
+      const double slope = (time(ranks, 2 * many) - time(ranks, many)) / many;
+      CHECK(slope == doctest::Approx(smooth_max(local, remote, 2.5) + reduce).epsilon(1e-4));
     }
   }
+}
+
+TEST_CASE("two-sided kernels move in steps of one message per channel, and prepare waits for the last rank") {
+  const System rack(R"({"preset": "gb200_nvl72"})", "gb200");
+  const auto time = [&](double tokens) {
+    return nvlink(rack, NvlinkKernel::Dispatch, balanced_tokens(2, tokens, 256, 8));
+  };
+  CHECK(time(37) - time(20) < 0.2 * (time(38) - time(37)));
+  const auto p = rack.profile.kernel(to_string(NvlinkKernel::Prepare));
+  const auto prepare = [&](std::int32_t ranks) {
+    return nvlink(rack, NvlinkKernel::Prepare, balanced_tokens(ranks, 100, 256, 8));
+  };
+  CHECK(prepare(64) - prepare(8) == doctest::Approx(1e-6 * p.at("last") * std::log(8.0)).epsilon(1e-9));
 }
 
 TEST_CASE("fluid and SimGrid agree on every MoE kernel") {
   const System rack(R"({"preset": "gb200_nvl72"})", "gb200");
   MoeTokens uneven = balanced_tokens(16, 96, 256, 8);
   uneven.copies[5] += 40;
-  for (const auto& [kernel, combine] :
-       {std::pair{NvlinkKernel::Dispatch, false}, {NvlinkKernel::OneSidedCombine, true}}) {
-    const auto p = rack.profile.kernel(to_string(kernel));
-    MoeExchange exchange = exchange_of(uneven, combine);
-    const auto time = [&, kernel = kernel](std::string_view engine) {
-      return run(
-                 rack, [&](Network& network) { return nvlink_alltoall(network, kernel, exchange, 1, p); }, engine)
-          .total;
-    };
-    CHECK(time("simgrid") == doctest::Approx(time("fluid")).epsilon(1e-9));
-  }
-  const System two(kTwoNodes);
-  const MoeTokens counts = expected_tokens(16, 2, 2, 96, 256, 8);
+  for (const NvlinkKernel kernel : kNvlinkKernels)
+    CHECK(nvlink(rack, kernel, uneven, "simgrid") == doctest::Approx(nvlink(rack, kernel, uneven)).epsilon(1e-9));
+  const System one = star(8), two(kTwoNodes);
+  MoeTokens counts = expected_tokens(16, 2, 2, 96, 256, 8), inside = expected_tokens(8, 1, 1, 300, 256, 8);
+  counts.selections[3] += 50;
+  inside.selections[3] += 50;
   for (const bool combine : {false, true}) {
     CHECK(low_latency(two, counts, combine, "simgrid") ==
           doctest::Approx(low_latency(two, counts, combine)).epsilon(1e-9));
+    CHECK(low_latency(one, inside, combine, "simgrid") ==
+          doctest::Approx(low_latency(one, inside, combine)).epsilon(1e-9));
     CHECK(normal(two, counts, combine, 20, "simgrid") ==
           doctest::Approx(normal(two, counts, combine, 20)).epsilon(1e-9));
+    CHECK(normal(one, inside, combine, 20, "simgrid") ==
+          doctest::Approx(normal(one, inside, combine, 20)).epsilon(1e-9));
   }
 }
 
