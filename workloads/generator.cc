@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "workloads/presets.h"
+#include "workloads/token_sampler.h"
 
 namespace moesim::workloads {
 namespace {
@@ -29,18 +30,43 @@ constexpr std::array<Number, 6> kNumbers = {{{"zipf_exponent", &GeneratorParamet
                                              {"kept_first", &GeneratorParameters::kept_first, 0, 1},
                                              {"kept_middle", &GeneratorParameters::kept_middle, 0, 1},
                                              {"kept_last", &GeneratorParameters::kept_last, 0, 1}}};
+// Those that may be left out.
+constexpr std::array<Number, 6> kExtras = {{{"topic_spread", &GeneratorParameters::topic_spread, 0, 10},
+                                            {"topic_last", &GeneratorParameters::topic_last, 0, 1},
+                                            {"topic_tokens", &GeneratorParameters::topic_tokens, 1, 1e6},
+                                            {"prompt_tokens", &GeneratorParameters::prompt_tokens, 0, 1e9},
+                                            {"drift_iterations", &GeneratorParameters::drift_iterations, 0, 1e9},
+                                            {"drift_spread", &GeneratorParameters::drift_spread, 0, 10}}};
 
 JsonObject as_generator_object(const JsonNode& node) {
-  return JsonObject(node, {"preset", "seed", "zipf_exponent", "zipf_shift", "cluster_experts", "cluster_spread",
-                           "kept_first", "kept_middle", "kept_last"});
+  return JsonObject(
+      node, {"preset", "seed", "zipf_exponent", "zipf_shift", "cluster_experts", "cluster_spread", "kept_first",
+             "kept_middle", "kept_last", "topics", "topic_spread", "topic_last", "topic_tokens", "prompt_topics",
+             "prompt_tokens", "iteration_tokens", "drift_iterations", "drift_spread"});
 }
 
-void read_parameters(const JsonObject& object, bool all, GeneratorParameters& parameters) {
+void read_parameters(const JsonObject& object, bool all, GeneratorParameters& p) {
   for (const Number& number : kNumbers)
     if (all || object.has(number.key))
-      parameters.*number.member = object.required(number.key).number(number.lowest, number.highest);
+      p.*number.member = object.required(number.key).number(number.lowest, number.highest);
+  for (const Number& number : kExtras)
+    if (object.has(number.key)) p.*number.member = object.required(number.key).number(number.lowest, number.highest);
   if (all || object.has("cluster_experts"))
-    parameters.cluster_experts = static_cast<std::int32_t>(object.required("cluster_experts").integer(1, 65535));
+    p.cluster_experts = static_cast<std::int32_t>(object.required("cluster_experts").integer(1, 65535));
+  if (const auto topics = object.optional("topics")) p.topics = static_cast<std::int32_t>(topics->integer(0, 4096));
+  if (const auto topics = object.optional("prompt_topics"))
+    p.prompt_topics = static_cast<std::int32_t>(topics->integer(1, 4096));
+  if (const auto tokens = object.optional("iteration_tokens"))
+    p.iteration_tokens = tokens->integer(0, std::int64_t{1} << 40);
+}
+
+void check_parameters(const JsonNode& node, const GeneratorParameters& p) {
+  if (p.topic_spread > 0 && p.topics == 0) node.fail("topic_spread without topics", "topics of at least 1");
+  if (p.topics > 0 && p.prompt_topics > p.topics)
+    node.fail("prompts of " + std::to_string(p.prompt_topics) + " topics, and there are " + std::to_string(p.topics),
+              "prompt_topics of at most " + std::to_string(p.topics));
+  if (p.drift_spread > 0 && (p.iteration_tokens == 0 || p.drift_iterations <= 0))
+    node.fail("drift_spread without iterations", "iteration_tokens and drift_iterations above 0");
 }
 
 std::vector<double> popularity(const GeneratorParameters& p, std::int32_t experts, std::int32_t moe_layer) {
@@ -61,76 +87,103 @@ std::vector<double> popularity(const GeneratorParameters& p, std::int32_t expert
 // Qwen3-30B-A3B) it has reached what it is mid-depth.
 constexpr double kRamp = 1.0 / 8;
 
-double kept_probability(const GeneratorParameters& p, std::int32_t moe_layer, std::int32_t moe_layers) {
-  const double depth = moe_layers > 1 ? static_cast<double>(moe_layer) / (moe_layers - 1) : 0;  // 0 ... 1
-  return depth < 0.5 ? std::lerp(p.kept_first, p.kept_middle, std::min(1.0, depth / kRamp))
-                     : std::lerp(p.kept_last, p.kept_middle, std::min(1.0, (1 - depth) / kRamp));
+double depth_of(std::int32_t moe_layer, std::int32_t moe_layers) {  // 0 ... 1
+  return moe_layers > 1 ? static_cast<double>(moe_layer) / (moe_layers - 1) : 0;
 }
 
-// Draws the experts of one token after the other.
-class TokenSampler {
- public:
-  TokenSampler(const Model& model, const std::vector<double>& weights)
-      : model_(model),
-        choice_(weights),
-        used_(static_cast<std::size_t>(model.experts), -1),
-        group_used_(static_cast<std::size_t>(model.groups), -1) {
-    const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
-    for (const double w : weights) share_.push_back(1 + static_cast<std::uint64_t>(std::llround(w / sum * 0x1.0p40)));
-    group_of_.resize(weights.size());
-    for (std::size_t e = 0; e < group_of_.size(); ++e)
-      group_of_[e] = static_cast<std::uint16_t>(e / (group_of_.size() / group_used_.size()));
-  }
+double by_depth(double depth, double first, double middle, double last) {
+  return depth < 0.5 ? std::lerp(first, middle, std::min(1.0, depth / kRamp))
+                     : std::lerp(last, middle, std::min(1.0, (1 - depth) / kRamp));
+}
 
-  // `previous` is the token before (empty for the first); appends top_k ids to `ids`.
-  void draw(std::span<const std::uint16_t> previous, double kept, RandomStream& stream, std::uint16_t* ids) {
-    ++token_;
-    groups_open_ = model_.top_groups;
-    std::int32_t count = 0;
-    if (kept > 0)
-      for (const std::uint16_t expert : previous)
-        if (stream.uniform() < kept && take(expert)) ids[count++] = expert;
-    // Refusals are rare unless the popular experts are used up: then the exact draw over the rest is faster.
-    for (std::int32_t tries = 0; count < model_.top_k; ++tries) {
-      const auto expert =
-          static_cast<std::uint16_t>(tries < 8 * model_.top_k ? choice_.draw(stream) : draw_rest(stream));
-      if (take(expert)) ids[count++] = expert;
+// Which prompt and topic the next token is of: alike in all layers.
+class Conversation {
+ public:
+  explicit Conversation(const GeneratorParameters& p) : p_(p), stream_(p.seed, "conversation") {}
+
+  struct Place {
+    std::size_t topic = 0;
+    bool first = false;  // of its prompt
+  };
+  Place next() {
+    Place place;
+    if (ends(p_.prompt_tokens)) {
+      place.first = true;
+      of_prompt_.clear();
+      // The first few of a shuffle.
+      std::vector<std::size_t> all(static_cast<std::size_t>(p_.topics));
+      std::iota(all.begin(), all.end(), std::size_t{0});
+      for (std::size_t i = 0; i < std::min(all.size(), static_cast<std::size_t>(p_.prompt_topics)); ++i) {
+        std::swap(all[i], all[i + stream_.below(all.size() - i)]);
+        of_prompt_.push_back(all[i]);
+      }
     }
+    if (p_.topics > 0 && (place.first || stream_.uniform() * p_.topic_tokens < 1))
+      topic_ = of_prompt_[stream_.below(of_prompt_.size())];
+    place.topic = topic_;
+    started_ = true;
+    return place;
   }
 
  private:
-  bool allowed(std::size_t expert) const {
-    return used_[expert] != token_ && (groups_open_ > 0 || group_used_[group_of_[expert]] == token_);
+  // A run of geometric length with this mean ends after each token with the same probability: no logarithm is needed.
+  bool ends(double mean) { return !started_ || (mean > 0 && stream_.uniform() * mean < 1); }
+
+  const GeneratorParameters& p_;
+  base::RandomStream stream_;
+  bool started_ = false;
+  std::vector<std::size_t> of_prompt_;
+  std::size_t topic_ = 0;
+};
+
+// The weights of a layer's experts, by topic, as they drift.
+class LayerWeights {
+ public:
+  LayerWeights(const GeneratorParameters& p, std::int32_t experts, std::int32_t moe_layer, double depth)
+      : p_(p),
+        base_(popularity(p, experts, moe_layer)),
+        drift_(base_.size(), 0),
+        drift_stream_(p.seed, "drift", static_cast<std::uint64_t>(moe_layer)) {
+    RandomStream stream(p.seed, "topics", static_cast<std::uint64_t>(moe_layer));
+    const double spread = p.topic_spread * by_depth(depth, 0, 1, p.topic_last);
+    for (std::int32_t topic = 0; topic < p.topics; ++topic) {
+      std::vector<double>& factors = topics_.emplace_back();
+      for (std::size_t e = 0; e < base_.size(); ++e) factors.push_back(std::exp(spread * stream.normal()));
+    }
+    if (topics_.empty()) topics_.emplace_back(base_.size(), 1.0);
+    if (drifts())
+      for (double& d : drift_) d = drift_stream_.normal();
+    rebuild();
   }
 
-  bool take(std::uint16_t expert) {
-    if (!allowed(expert)) return false;
-    used_[expert] = token_;
-    std::int64_t& group = group_used_[group_of_[expert]];
-    if (group != token_) --groups_open_;
-    group = token_;
-    return true;
+  void next_iteration() {
+    if (!drifts()) return;
+    const double left = std::exp(-1 / p_.drift_iterations), fresh = std::sqrt(1 - left * left);
+    for (double& d : drift_) d = left * d + fresh * drift_stream_.normal();
+    rebuild();
   }
 
-  std::size_t draw_rest(RandomStream& stream) const {
-    std::uint64_t total = 0;
-    for (std::size_t e = 0; e < share_.size(); ++e) total += allowed(e) ? share_[e] : 0;
-    std::uint64_t at = stream.below(total);
-    for (std::size_t e = 0;; ++e) {
-      if (!allowed(e)) continue;
-      if (at < share_[e]) return e;
-      at -= share_[e];
+  const ExpertWeights& of_topic(std::size_t topic) const { return weights_[topic]; }
+
+ private:
+  bool drifts() const { return p_.drift_spread > 0; }
+
+  void rebuild() {
+    weights_.clear();
+    std::vector<double> weights(base_.size());
+    for (const std::vector<double>& factors : topics_) {
+      for (std::size_t e = 0; e < weights.size(); ++e)
+        weights[e] = base_[e] * factors[e] * (drifts() ? std::exp(p_.drift_spread * drift_[e]) : 1);
+      weights_.emplace_back(weights);
     }
   }
 
-  const Model& model_;
-  base::WeightedChoice choice_;
-  std::vector<std::uint64_t> share_;      // [experts] > 0
-  std::vector<std::uint16_t> group_of_;   // [experts]
-  std::vector<std::int64_t> used_;        // [experts] the last token that took it
-  std::vector<std::int64_t> group_used_;  // [groups]
-  std::int64_t token_ = -1;
-  std::int32_t groups_open_ = 0;  // groups that the token may still enter
+  const GeneratorParameters& p_;
+  std::vector<double> base_;                 // [experts]
+  std::vector<std::vector<double>> topics_;  // [topics][experts]
+  std::vector<double> drift_;                // [experts] standard normal
+  RandomStream drift_stream_;
+  std::vector<ExpertWeights> weights_;  // [topics]
 };
 
 }  // namespace
@@ -152,13 +205,20 @@ GeneratorParameters read_generator(const JsonNode& node, const Model& model, std
                          std::to_string(model.top_k) + " of " + std::to_string(model.experts));
   }
   read_parameters(object, !object.has("preset"), parameters);
+  check_parameters(node, parameters);
   parameters.seed = static_cast<std::uint64_t>(object.required("seed").integer(0, std::int64_t{1} << 53));
   return parameters;
 }
 
-base::Json to_json(const GeneratorParameters& parameters) {
-  base::Json json = {{"seed", parameters.seed}, {"cluster_experts", parameters.cluster_experts}};
-  for (const Number& number : kNumbers) json[number.key] = parameters.*number.member;
+base::Json to_json(const GeneratorParameters& p) {
+  base::Json json = {{"seed", p.seed}, {"cluster_experts", p.cluster_experts}};
+  for (const Number& number : kNumbers) json[number.key] = p.*number.member;
+  const GeneratorParameters none;
+  for (const Number& number : kExtras)
+    if (p.*number.member != none.*number.member) json[number.key] = p.*number.member;
+  if (p.topics != none.topics) json["topics"] = p.topics;
+  if (p.prompt_topics != none.prompt_topics) json["prompt_topics"] = p.prompt_topics;
+  if (p.iteration_tokens != none.iteration_tokens) json["iteration_tokens"] = p.iteration_tokens;
   return json;
 }
 
@@ -169,14 +229,21 @@ std::string_view generator_preset_text(std::string_view name) { return preset_te
 std::vector<std::uint16_t> generate_layer(const GeneratorParameters& parameters, const Model& model,
                                           std::int32_t moe_layer, std::int64_t tokens) {
   MOESIM_CHECK(moe_layer >= 0 && moe_layer < model.moe_layers() && tokens >= 0, "a layer of the model");
-  TokenSampler sampler(model, popularity(parameters, model.experts, moe_layer));
+  const double depth = depth_of(moe_layer, model.moe_layers());
+  LayerWeights weights(parameters, model.experts, moe_layer, depth);
+  Conversation conversation(parameters);
+  TokenSampler sampler(model);
   RandomStream stream(parameters.seed, "tokens", static_cast<std::uint64_t>(moe_layer));
-  const double kept = kept_probability(parameters, moe_layer, model.moe_layers());
+  const double kept = by_depth(depth, parameters.kept_first, parameters.kept_middle, parameters.kept_last);
   const auto k = static_cast<std::size_t>(model.top_k);
   std::vector<std::uint16_t> ids(static_cast<std::size_t>(tokens) * k);
   std::span<const std::uint16_t> previous;
-  for (std::size_t at = 0; at < ids.size(); at += k) {
-    sampler.draw(previous, kept, stream, ids.data() + at);
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    if (t > 0 && parameters.iteration_tokens > 0 && t % parameters.iteration_tokens == 0) weights.next_iteration();
+    const Conversation::Place place = conversation.next();
+    const std::size_t at = static_cast<std::size_t>(t) * k;
+    if (place.first) previous = {};
+    sampler.draw(weights.of_topic(place.topic), previous, kept, stream, ids.data() + at);
     previous = std::span(ids).subspan(at, k);
   }
   return ids;

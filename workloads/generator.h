@@ -6,9 +6,14 @@
 //
 //   popularity(e) ~ (rank(e) + shift)^-exponent * exp(spread * N(0, 1)[e / cluster_experts]),   rank = 0, 1, ...
 //
-// A token keeps each expert of the token before it with a probability that depends on the layer's depth, then draws the
-// others by popularity without replacement. Group-limited models (top_groups < groups): the first top_groups groups
-// that a token meets in its draws are its groups, and draws from others are refused.
+// Tokens belong to prompts, and within a prompt runs of neighbouring tokens are on one topic (of a few that the prompt
+// has). A topic multiplies every expert's popularity by a log-normal factor of its own in each layer. So prompts have
+// different hot experts, and the experts of a layer foretell those of the next: both tell the topic. Over iterations
+// (forward passes of a fixed number of tokens) every expert's popularity drifts by a factor whose logarithm is an
+// autoregressive process: exp(-1 / drift_iterations) of it is left after an iteration.
+//
+// A token keeps each expert of the token before it (of its prompt) with a probability that depends on the layer's
+// depth, then draws the others by weight without replacement (workloads/token_sampler.h, which also limits groups).
 #pragma once
 
 #include <cstdint>
@@ -33,10 +38,22 @@ struct GeneratorParameters {
   double kept_first = 0;
   double kept_middle = 0;
   double kept_last = 0;
+  // Topics: none unless `topics` is above 0. From nothing at the first MoE layer, where the token's own identity rules,
+  // their effect grows to full over the first eighth of the layers; over the last eighth it falls to `topic_last`.
+  std::int32_t topics = 0;
+  double topic_spread = 0;         // standard deviation of the logarithm of a topic's factors
+  double topic_last = 1;           // share of topic_spread at the last MoE layer
+  double topic_tokens = 1;         // mean run of tokens on a topic, >= 1
+  std::int32_t prompt_topics = 1;  // of a prompt
+  double prompt_tokens = 0;        // mean length of a prompt; 0: the batch is one prompt without end
+  // Drift: none unless `iteration_tokens` is above 0.
+  std::int64_t iteration_tokens = 0;  // of a forward pass
+  double drift_iterations = 0;        // after so many, 1/e of the factors' logarithm is left
+  double drift_spread = 0;            // its standard deviation
 };
 
-// {"preset": "deepseek-v3-decode", "seed": 1, <any parameter>}: without preset all parameters are given; seed is
-// required. Warns where a preset was calibrated for another number of experts or top_k than the model's.
+// {"preset": "deepseek-v3-decode", "seed": 1, <any parameter>}: without preset all parameters down to kept_last are
+// given; seed is required. Warns where a preset was calibrated for another number of experts or top_k than the model's.
 GeneratorParameters read_generator(const base::JsonNode& node, const Model& model, std::vector<std::string>& warnings);
 // The JSON that read_generator reads back, without preset.
 base::Json to_json(const GeneratorParameters& parameters);

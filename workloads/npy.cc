@@ -5,45 +5,27 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "workloads/npy_header.h"
+#include "workloads/npy_stream.h"
 
 namespace moesim::workloads {
-namespace {
 
-void convert(const char* data, const NpyHeader& header, const NpyElement& element, const std::string& file,
-             Trace& trace) {
-  const auto tokens = header.shape[0], layers = header.shape[1], k = header.shape[2];
-  trace.ids.resize(tokens * layers * k);
-  std::uint16_t* out = trace.ids.data();
-  for (std::uint64_t layer = 0; layer < layers; ++layer) {
-    for (std::uint64_t token = 0; token < tokens; ++token) {
-      for (std::uint64_t i = 0; i < k; ++i) {
-        const std::uint64_t at =
-            header.fortran_order ? token + tokens * (layer + layers * i) : (token * layers + layer) * k + i;
-        const auto id = element.read(data + at * element.size);
-        if (!id || *id < -1 || *id > kMaxExpertId)
-          throw base::InputError(file, "token " + std::to_string(token) + ", layer " + std::to_string(layer),
-                                 "expert id " + (id ? std::to_string(*id) : "above 2^63") + " out of range",
-                                 "0 to " + std::to_string(kMaxExpertId) + ", or -1 for padding");
-        *out++ = *id == -1 ? kPaddingId : static_cast<std::uint16_t>(*id);
-      }
-    }
-  }
-}
-
-}  // namespace
-
-Trace read_npy(const std::string& path) { return parse_npy(base::read_file(path), path); }
-
-Trace parse_npy(std::string_view content, const std::string& path) {
-  const NpyHeader header = parse_npy_header(content, path);
-  const NpyElement element = parse_npy_element(header.descr, path);
-  check_npy_shape(header, element, content.size() - header.data, path);
+Trace read_npy(const std::string& path) {
+  NpyStream stream(path);
   Trace trace;
-  trace.tokens = static_cast<std::int64_t>(header.shape[0]);
-  trace.layers = static_cast<std::int32_t>(header.shape[1]);
-  trace.top_k = static_cast<std::int32_t>(header.shape[2]);
-  trace.source = path + " (content " + base::content_hash(content) + ")";
-  convert(content.data() + header.data, header, element, path, trace);
+  trace.tokens = stream.tokens();
+  trace.layers = stream.layers();
+  trace.top_k = stream.top_k();
+  // Token by token as they come, then layer by layer. Nothing is reserved: what an archive claims may be absurd.
+  std::vector<std::uint16_t> ids;
+  for (auto block = stream.next(); !block.empty(); block = stream.next())
+    ids.insert(ids.end(), block.begin(), block.end());
+  const auto k = static_cast<std::size_t>(trace.top_k), width = k * static_cast<std::size_t>(trace.layers);
+  trace.ids.resize(ids.size());
+  std::uint16_t* out = trace.ids.data();
+  for (std::size_t first = 0; first < width; first += k)
+    for (std::size_t at = first; at < ids.size(); at += width) out = std::copy_n(ids.data() + at, k, out);
+  ids = {};
+  trace.source = path + " (content " + base::content_hash(base::read_file(path)) + ")";
   finish_trace(trace, path);
   return trace;
 }

@@ -1,14 +1,18 @@
 #include "workloads/npy_header.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
 #include "base/error.h"
+#include "workloads/npy_source.h"
 
 namespace moesim::workloads {
 namespace {
 
 constexpr std::size_t kLongestHeader = std::size_t{1} << 20;
+// A token is held whole; 2,000 layers of top-512 are more than any model has.
+constexpr std::uint64_t kMostIdsOfToken = std::uint64_t{1} << 20;
 
 // The header is the literal of a Python dictionary: {'descr': '<i2', 'fortran_order': False, 'shape': (4, 2, 8), }
 class HeaderParser {
@@ -96,13 +100,13 @@ class HeaderParser {
   std::size_t at_ = 0;
 };
 
-std::string shape_text(const std::vector<std::uint64_t>& shape) {
+}  // namespace
+
+std::string shape_text(std::span<const std::uint64_t> shape) {
   std::string text;
   for (const std::uint64_t n : shape) text += (text.empty() ? "[" : ", ") + std::to_string(n);
   return text.empty() ? "[]" : text + "]";
 }
-
-}  // namespace
 
 std::size_t npy_header_size(std::string_view first_bytes, const std::string& file) {
   if (!first_bytes.starts_with(kNpyMagic))
@@ -131,6 +135,15 @@ NpyHeader parse_npy_header(std::string_view content, const std::string& file) {
   return header;
 }
 
+NpyHeader read_npy_header(NpySource& source, const std::string& file) {
+  std::string head(std::min<std::uint64_t>(12, source.size()), '\0');
+  source.read(0, head.data(), head.size());
+  const std::size_t had = head.size();
+  head.resize(std::min<std::uint64_t>(std::max(had, npy_header_size(head, file)), source.size()));
+  source.read(had, head.data() + had, head.size() - had);
+  return parse_npy_header(head, file);
+}
+
 NpyElement parse_npy_element(const std::string& descr, const std::string& file) {
   const auto refuse = [&](const std::string& what) {
     throw base::InputError(file, "header", what + " (descr '" + descr + "')", "integers of 1, 2, 4 or 8 bytes");
@@ -144,24 +157,34 @@ NpyElement parse_npy_element(const std::string& descr, const std::string& file) 
   return {static_cast<std::size_t>(size), type[0] == 'i', descr[0] == '>'};
 }
 
-void check_npy_shape(const NpyHeader& header, const NpyElement& element, std::size_t available,
+void check_npy_size(const NpyHeader& header, std::size_t element_bytes, std::uint64_t available,
+                    const std::string& file) {
+  const std::string claim = "shape " + shape_text(header.shape) + " of " + header.descr;
+  std::uint64_t bytes = element_bytes;
+  for (const std::uint64_t n : header.shape) {
+    if (n != 0 && bytes > available / n)
+      throw base::InputError(
+          file, "",
+          "truncated file: " + claim + " needs more than the " + std::to_string(available) + " bytes of data");
+    bytes *= n;
+  }
+  if (bytes != available)
+    throw base::InputError(file, "",
+                           "trailing bytes: " + claim + " is " + std::to_string(bytes) + " bytes, the file holds " +
+                               std::to_string(available));
+}
+
+void check_npy_shape(const NpyHeader& header, const NpyElement& element, std::uint64_t available,
                      const std::string& file) {
   const auto& shape = header.shape;
   if (shape.size() != 3)
     throw base::InputError(file, "header", "shape " + shape_text(shape), "[tokens, moe_layers, top_k]");
-  if (shape[0] == 0 || shape[1] == 0 || shape[2] == 0 || shape[1] > 0xffff || shape[2] > 0xffff)
-    throw base::InputError(file, "header", "shape " + shape_text(shape),
-                           "[tokens, moe_layers, top_k] with no zero, layers and top_k below 65536");
-  const std::uint64_t per_token = shape[1] * shape[2] * element.size;  // below 2^35
-  if (shape[0] > available / per_token)
-    throw base::InputError(file, "",
-                           "truncated file: shape " + shape_text(shape) + " of " + header.descr +
-                               " needs more than the " + std::to_string(available) + " bytes of data");
-  if (shape[0] * per_token != available)
-    throw base::InputError(file, "",
-                           "trailing bytes: shape " + shape_text(shape) + " of " + header.descr + " is " +
-                               std::to_string(shape[0] * per_token) + " bytes, the file holds " +
-                               std::to_string(available));
+  if (shape[0] == 0 || shape[1] == 0 || shape[2] == 0 || shape[1] > 0xffff || shape[2] > 0xffff ||
+      shape[1] * shape[2] > kMostIdsOfToken)
+    throw base::InputError(
+        file, "header", "shape " + shape_text(shape),
+        "[tokens, moe_layers, top_k] with no zero, at most " + std::to_string(kMostIdsOfToken) + " ids for a token");
+  check_npy_size(header, element.size, available, file);
 }
 
 }  // namespace moesim::workloads

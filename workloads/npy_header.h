@@ -4,11 +4,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace moesim::workloads {
+
+class NpySource;
 
 struct NpyHeader {
   std::string descr;
@@ -41,10 +44,17 @@ inline constexpr std::string_view kNpyMagic = "\x93NUMPY";
 std::size_t npy_header_size(std::string_view first_bytes, const std::string& file);
 // `content` begins with the whole header. Throws InputError for damaged headers and structured arrays.
 NpyHeader parse_npy_header(std::string_view content, const std::string& file);
+// Reads and parses the header at the start of `source`; its shape is not checked.
+NpyHeader read_npy_header(NpySource& source, const std::string& file);
+// "[4, 2, 8]".
+std::string shape_text(std::span<const std::uint64_t> shape);
 // Throws InputError for what is no integer of 1, 2, 4 or 8 bytes.
 NpyElement parse_npy_element(const std::string& descr, const std::string& file);
-// Throws InputError for what is not [tokens, layers, top_k] or does not have exactly `available` bytes.
-void check_npy_shape(const NpyHeader& header, const NpyElement& element, std::size_t available,
+// Throws InputError where the elements of the shape are not exactly `available` bytes.
+void check_npy_size(const NpyHeader& header, std::size_t element_bytes, std::uint64_t available,
+                    const std::string& file);
+// The same, and for what is not [tokens, layers, top_k].
+void check_npy_shape(const NpyHeader& header, const NpyElement& element, std::uint64_t available,
                      const std::string& file);
 
 }  // namespace moesim::workloads

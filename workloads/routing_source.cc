@@ -8,7 +8,11 @@
 
 #include "base/error.h"
 #include "workloads/balanced.h"
+#include "workloads/counted_routing.h"
+#include "workloads/expert_counts.h"
 #include "workloads/generator.h"
+#include "workloads/power_law.h"
+#include "workloads/token_sampler.h"
 #include "workloads/trace_file.h"
 #include "workloads/trace_statistics.h"
 
@@ -75,6 +79,61 @@ Trace one_layer(const Model& model, std::vector<std::uint16_t> ids, std::string 
   return trace;
 }
 
+std::uint64_t read_seed(const JsonNode& node) {
+  return static_cast<std::uint64_t>(node.integer(0, std::int64_t{1} << 53));
+}
+
+ExpertCounts read_counts(const JsonObject& object, const Model& model) {
+  const JsonNode file = object.required("counts");
+  ExpertCounts counts = read_expert_counts(beside(file.document().file, file.string()));
+  const std::string of_model = "; the model " + model.name + " has ";
+  if (counts.layers != model.moe_layers())
+    file.fail("counts of " + std::to_string(counts.layers) + " MoE layers" + of_model +
+              std::to_string(model.moe_layers()));
+  if (counts.experts != model.experts)
+    file.fail("counts of " + std::to_string(counts.experts) + " experts" + of_model + std::to_string(model.experts));
+  return counts;
+}
+
+struct BenchmarkLaw {
+  double exponent = 0;
+  std::uint64_t seed = 0;
+};
+
+BenchmarkLaw read_power_law(const JsonNode& node, const Model& model, std::vector<std::string>& warnings) {
+  const JsonObject object(node, {"exponent", "seed"});
+  const JsonNode exponent = object.required("exponent");
+  const BenchmarkLaw law{exponent.number(0.01, 10), read_seed(object.required("seed"))};
+  if (law.exponent == 1) exponent.fail("the law has no exponent of exactly 1", "1.01");
+  if (model.top_groups < model.groups)
+    warnings.push_back(node.pointer() + ": tokens choose experts of any groups, as in the benchmarks; the model " +
+                       model.name + " limits them to " + std::to_string(model.top_groups) + " of " +
+                       std::to_string(model.groups));
+  return law;
+}
+
+std::string text_of(const BenchmarkLaw& law) {
+  return "power law " + base::format_number(law.exponent, 4) + " seed " + std::to_string(law.seed);
+}
+
+std::vector<std::uint16_t> power_law_tokens(const BenchmarkLaw& law, const Model& model, std::int32_t moe_layer,
+                                            std::int64_t tokens) {
+  base::RandomStream stream(law.seed, "power law", static_cast<std::uint64_t>(moe_layer));
+  const auto selections = draw_power_law({law.exponent, tokens, model.top_k, model.experts}, stream);
+  return deal_selections(selections, tokens, model.top_k, stream);
+}
+
+std::vector<std::uint16_t> counted_tokens(const ExpertCounts& counts, std::uint64_t seed, const Model& model,
+                                          std::int32_t moe_layer, std::int64_t tokens) {
+  const ExpertWeights weights(weights_of_counts(counts.layer(moe_layer), model, counts.source));
+  base::RandomStream stream(seed, "tokens of counts", static_cast<std::uint64_t>(moe_layer));
+  TokenSampler sampler(model);
+  const auto k = static_cast<std::size_t>(model.top_k);
+  std::vector<std::uint16_t> ids(static_cast<std::size_t>(tokens) * k);
+  for (std::size_t at = 0; at < ids.size(); at += k) sampler.draw(weights, {}, 0, stream, ids.data() + at);
+  return ids;
+}
+
 }  // namespace
 
 struct RoutingSource::State {
@@ -82,20 +141,43 @@ struct RoutingSource::State {
   Model model;
   std::optional<Trace> recording;
   std::optional<GeneratorParameters> generator;
+  std::optional<ExpertCounts> counts;
+  std::uint64_t counts_seed = 0;
+  std::optional<BenchmarkLaw> power_law;
+
+  // What is drawn: the first `tokens` of a layer, and what to call it.
+  std::vector<std::uint16_t> draw(std::int32_t moe_layer, std::int64_t tokens) const {
+    if (counts) return counted_tokens(*counts, counts_seed, model, moe_layer, tokens);
+    if (power_law) return power_law_tokens(*power_law, model, moe_layer, tokens);
+    return generate_layer(*generator, model, moe_layer, tokens);
+  }
+  std::string drawn_from() const {
+    if (counts) return "drawn from counts " + counts->source + " seed " + std::to_string(counts_seed);
+    if (power_law) return "drawn from a " + text_of(*power_law);
+    return "generated " + generator->name + " " + to_json(*generator).dump();
+  }
+  bool draws() const { return counts || power_law || generator; }
 };
 
 RoutingSource::RoutingSource(const JsonNode& node, const Model& model, std::vector<std::string>& warnings)
-    : state_(std::make_unique<State>(State{node, model, {}, {}})) {
-  const JsonObject object(node, {"preset", "generate", "trace", "layers", "pass"});
-  const int forms = int{object.has("preset")} + int{object.has("generate")} + int{object.has("trace")};
-  if (forms != 1) node.fail("routing needs one of \"preset\", \"generate\" and \"trace\"");
+    : state_(std::make_unique<State>(State{node, model, {}, {}, {}, 0, {}})) {
+  const JsonObject object(node, {"preset", "generate", "trace", "layers", "pass", "counts", "seed", "power_law"});
+  int forms = 0;
+  for (const char* key : {"preset", "generate", "trace", "counts", "power_law"}) forms += object.has(key) ? 1 : 0;
+  if (forms != 1) node.fail("routing needs one of \"preset\", \"generate\", \"trace\", \"counts\" and \"power_law\"");
   for (const char* key : {"layers", "pass"})
     if (object.has(key) && !object.has("trace")) object.required(key).fail("only a \"trace\" has this");
+  if (object.has("seed") && !object.has("counts")) object.required("seed").fail("only \"counts\" have this here");
   if (const auto preset = object.optional("preset")) {
     if (preset->string() != "balanced")
       preset->fail("unknown routing preset", "\"balanced\", or {\"generate\": {\"preset\": ..., \"seed\": 1}}");
   } else if (const auto generate = object.optional("generate")) {
     state_->generator = read_generator(*generate, model, warnings);
+  } else if (object.has("counts")) {
+    state_->counts = read_counts(object, model);
+    state_->counts_seed = read_seed(object.required("seed"));
+  } else if (const auto law = object.optional("power_law")) {
+    state_->power_law = read_power_law(*law, model, warnings);
   } else {
     state_->recording = read_recording(object, model, warnings);
   }
@@ -120,12 +202,9 @@ Trace RoutingSource::layer(std::int32_t moe_layer, std::int64_t tokens_per_rank,
     const auto ids = trace.layer(moe_layer).slice(0, tokens).experts;
     return one_layer(model, {ids.begin(), ids.end()}, trace.source + " layer " + std::to_string(moe_layer));
   }
-  if (state_->generator) {
-    const GeneratorParameters& parameters = *state_->generator;
-    return one_layer(
-        model, generate_layer(parameters, model, moe_layer, tokens),
-        "generated " + parameters.name + " " + to_json(parameters).dump() + " layer " + std::to_string(moe_layer));
-  }
+  if (state_->draws())
+    return one_layer(model, state_->draw(moe_layer, tokens),
+                     state_->drawn_from() + " layer " + std::to_string(moe_layer));
   return one_layer(model, balanced_routing({model.experts, model.top_k, ranks, tokens_per_rank}), "balanced");
 }
 
@@ -141,10 +220,10 @@ Trace RoutingSource::tokens(std::int32_t moe_layer, std::int64_t first, std::int
     const auto part = trace.layer(moe_layer).slice(from, std::min(count, left)).experts;
     ids.assign(part.begin(), part.end());
     source = trace.source;
-  } else if (state_->generator) {
-    ids = generate_layer(*state_->generator, model, moe_layer, first + count);
+  } else if (state_->draws()) {
+    ids = state_->draw(moe_layer, first + count);
     ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(first * model.top_k));
-    source = "generated " + state_->generator->name;
+    source = state_->drawn_from();
   } else {
     ids = balanced_routing({model.experts, model.top_k, 1, count});
   }

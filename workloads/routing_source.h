@@ -1,4 +1,4 @@
-// The "routing" section of a scenario: a recorded trace, balanced, or generated.
+// The "routing" section of a scenario: a recorded trace, balanced, generated, or drawn from counts.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,13 @@ struct RoutingRequest {
 // Forms:
 //   {"preset": "balanced"}                                    deterministic, see workloads/balanced.h
 //   {"generate": {"preset": "deepseek-v3-decode", "seed": 1, <overridden parameters>}}
-//   {"trace": "file.npy" | "file.jsonl", "layers": 48, "pass": "largest"}
+//   {"counts": "counts.npy" | "counts.json", "seed": 1}
+//       expert counts (workloads/expert_counts.h): tokens are drawn so that each expert gets its share of the
+//       selections
+//   {"power_law": {"exponent": 1.2, "seed": 1}}
+//       the selections that benchmarks of expert kernels draw for the whole batch (workloads/power_law.h), dealt to
+//       tokens at random
+//   {"trace": "file.npy" | "file.npz" | "file.jsonl", "layers": 48, "pass": "largest"}
 //       a path relative to the scenario's folder; "layers" as in workloads/trace_file.h; "pass" takes the tokens of one
 //       forward pass (its number, or "largest"), else all passes follow each other
 // Reads a trace file once; each layer can then be had for any number of ranks and tokens. Throws InputError for a trace

@@ -11,6 +11,31 @@ std::string place_of(std::int64_t token, std::int32_t layer) {
   return "token " + std::to_string(token) + ", layer " + std::to_string(layer);
 }
 
+void drop_layers(Trace& trace) {
+  const auto k = static_cast<std::size_t>(trace.top_k), size = static_cast<std::size_t>(trace.tokens) * k;
+  std::vector<std::int32_t> without;
+  for (std::int32_t layer = 0; layer < trace.layers; ++layer) {
+    const auto ids = trace.layer(layer).experts;
+    bool empty = true;
+    for (std::size_t at = 0; at < size && empty; at += k) empty = row_without_experts(ids.subspan(at, k));
+    if (empty) without.push_back(layer);
+  }
+  if (without.empty() || without.size() == static_cast<std::size_t>(trace.layers)) return;
+  std::size_t out = 0, next = 0;
+  for (std::int32_t layer = 0; layer < trace.layers; ++layer) {
+    if (next < without.size() && without[next] == layer) {
+      ++next;
+      continue;
+    }
+    const auto from = trace.ids.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(layer) * size);
+    std::copy_n(from, size, trace.ids.begin() + static_cast<std::ptrdiff_t>(out * size));
+    ++out;
+  }
+  trace.ids.resize(out * size);
+  trace.layers = static_cast<std::int32_t>(out);
+  trace.layers_dropped = std::move(without);
+}
+
 // 1 for the tokens whose ids are all padding, in all layers.
 std::vector<char> find_padding(const Trace& trace, const std::string& file) {
   const auto k = static_cast<std::size_t>(trace.top_k);
@@ -62,6 +87,12 @@ void check_distinct(const Trace& trace, const std::string& file) {
 
 }  // namespace
 
+bool row_without_experts(std::span<const std::uint16_t> row) {
+  const std::uint16_t first = row.front();
+  return (first == kPaddingId || (first == 0 && row.size() > 1)) &&
+         std::all_of(row.begin(), row.end(), [&](std::uint16_t id) { return id == first; });
+}
+
 std::size_t largest_pass(const Trace& trace) {
   std::size_t best = 0;
   for (std::size_t p = 1; p < trace.num_passes(); ++p)
@@ -77,6 +108,7 @@ Trace one_pass(const Trace& trace, std::size_t pass) {
   part.layers = trace.layers;
   part.top_k = trace.top_k;
   part.experts = trace.experts;
+  part.layers_dropped = trace.layers_dropped;
   part.source = trace.source + " pass " + std::to_string(pass);
   part.passes = {0, count};
   part.ids.reserve(static_cast<std::size_t>(count * trace.layers * trace.top_k));
@@ -89,6 +121,7 @@ Trace one_pass(const Trace& trace, std::size_t pass) {
 
 void finish_trace(Trace& trace, const std::string& file) {
   if (trace.passes.empty()) trace.passes = {0, trace.tokens};
+  if (trace.tokens > 0) drop_layers(trace);
   const std::vector<char> padding = find_padding(trace, file);
   if (std::find(padding.begin(), padding.end(), 1) != padding.end()) drop(padding, trace);
   if (trace.tokens == 0) throw base::InputError(file, "", "a trace without tokens", "at least one token");

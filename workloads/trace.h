@@ -25,7 +25,9 @@ struct Trace {
   std::int32_t top_k = 0;
   std::int32_t experts = 0;          // 0 where the source does not say; ids are below it otherwise
   std::int64_t padding_dropped = 0;  // tokens that were padding (-1 throughout) and were left out
-  std::string source;                // file or generator with a hash or seed, for results
+  // Layers of the source that have no experts and were left out, and how many the source had.
+  std::vector<std::int32_t> layers_dropped;
+  std::string source;  // file or generator with a hash or seed, for results
   // Forward passes, joined along tokens: pass p holds tokens [passes[p], passes[p + 1]).
   std::vector<std::int64_t> passes;  // [passes + 1]; {0, tokens} where the source has but one
   std::vector<std::uint16_t> ids;    // [layers][tokens][top_k]
@@ -46,9 +48,15 @@ Trace one_pass(const Trace& trace, std::size_t pass);
 inline constexpr std::uint16_t kPaddingId = 0xffff;
 inline constexpr std::int64_t kMaxExpertId = 0xfffe;
 
-// For readers: leaves out tokens that are padding in every layer (counted in padding_dropped) and sets `passes` to one
-// pass where it is empty. Throws InputError naming token and layer for a token that is padding only in part or chose an
-// expert twice, and for a trace without tokens. `file` names the source in errors.
+// Whether a row of ids says that the layer has no experts: all of it padding, or zero throughout, which no choice of
+// several distinct experts is. vLLM and SGLang have arrays with a row for every layer of the model, zero (or -1) where
+// the layer is dense.
+bool row_without_experts(std::span<const std::uint16_t> row);
+
+// For readers: leaves out layers without experts (those whose rows say so in every token, unless all layers' do) and
+// tokens that are padding in every layer (counted in padding_dropped), and sets `passes` to one pass where it is empty.
+// Throws InputError naming token and layer for a token that is padding only in part or chose an expert twice, and for a
+// trace without tokens. `file` names the source in errors.
 void finish_trace(Trace& trace, const std::string& file);
 
 }  // namespace moesim::workloads

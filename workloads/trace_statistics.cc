@@ -172,6 +172,26 @@ LayerCorrelation layer_correlation(const Trace& trace, std::int32_t experts) {
           static_cast<double>(popular_hits) / static_cast<double>(all)};
 }
 
+double hot_expert_overlap(const Trace& trace, std::int32_t experts) {
+  constexpr std::int64_t kParts = 4;
+  const std::int64_t part = trace.tokens / kParts;
+  const auto tenth = static_cast<std::size_t>(std::lround(experts / 10.0));
+  if (part == 0 || tenth == 0) return 0;
+  double sum = 0;
+  for (std::int32_t layer = 0; layer < trace.layers; ++layer) {
+    std::vector<int> lists(static_cast<std::size_t>(experts), 0);  // how many of the four name the expert
+    for (std::int64_t p = 0; p < kParts; ++p) {
+      const auto loads = expert_loads(trace.layer(layer).slice(p * part, part), experts);
+      std::vector<std::size_t> order(loads.size());
+      std::iota(order.begin(), order.end(), std::size_t{0});
+      std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return loads[a] > loads[b]; });
+      for (std::size_t i = 0; i < tenth; ++i) ++lists[order[i]];
+    }
+    for (const int n : lists) sum += n * (n - 1) / 2.0;  // pairs of lists that share it
+  }
+  return sum / (trace.layers * static_cast<double>(tenth) * (kParts * (kParts - 1) / 2));
+}
+
 std::int32_t experts_seen(const Trace& trace) {
   const auto largest = std::max_element(trace.ids.begin(), trace.ids.end());
   return largest == trace.ids.end() ? 0 : *largest + 1;

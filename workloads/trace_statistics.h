@@ -51,6 +51,11 @@ struct LayerCorrelation {
 };
 LayerCorrelation layer_correlation(const Trace& trace, std::int32_t experts);
 
+// Whether the hot experts of different parts of a trace are the same: of the round(experts / 10) most loaded experts of
+// a quarter of the tokens, the share that is among those of another quarter; mean over layers and pairs of quarters.
+// Chance alone gives about a tenth.
+double hot_expert_overlap(const Trace& trace, std::int32_t experts);
+
 // One more than the largest id: the least number of experts the trace may have.
 std::int32_t experts_seen(const Trace& trace);
 

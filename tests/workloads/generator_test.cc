@@ -34,10 +34,10 @@ GeneratorParameters preset(const std::string& name, int seed, const Model& model
   return parameters_of("{\"preset\": \"" + name + "\", \"seed\": " + std::to_string(seed) + "}", model);
 }
 
-std::string model_name_of(const std::string& routing_preset) {
+Model model_for(const std::string& routing_preset) {
   for (const std::string& name : model_presets())
-    if (routing_preset.starts_with(name)) return name;
-  return "";
+    if (routing_preset.starts_with(name)) return model_preset(name);
+  return model_of(R"({"preset": "gpt-oss-20b", "top_k": 2})");  // gpt-moe: 32 experts
 }
 
 TEST_CASE("tokens choose distinct experts, in at most top_groups groups") {
@@ -84,7 +84,8 @@ TEST_CASE("generated routing depends on seed and layer alone") {
 TEST_CASE("without skew and locality every expert is chosen alike and the fan-out is the closed form") {
   const Model model = model_preset("qwen3-30b-a3b");
   const GeneratorParameters flat = parameters_of(
-      R"({"preset": "qwen3-30b-a3b", "seed": 1, "zipf_exponent": 0, "cluster_spread": 0, "kept_middle": 0, "kept_last": 0})",
+      R"({"preset": "qwen3-30b-a3b", "seed": 1, "zipf_exponent": 0, "cluster_spread": 0, "kept_middle": 0, "kept_last": 0,
+          "topics": 0, "topic_spread": 0})",
       model);
   const std::int64_t tokens = 20000;
   const auto ids = generate_layer(flat, model, 24, tokens);
@@ -149,11 +150,13 @@ TEST_CASE("clusters of experts are hot together") {
 
 // Every preset says which statistics of recorded routing it was fitted to and what it gives: over two seeds, both hold.
 TEST_CASE("presets reproduce the recorded statistics that they name within 15 percent") {
-  CHECK(generator_presets() == std::vector<std::string>{"deepseek-v3-decode", "deepseek-v3-prefill", "qwen3-30b-a3b"});
+  CHECK(generator_presets() == std::vector<std::string>{"deepseek-v3-decode", "deepseek-v3-prefill", "gpt-moe-training",
+                                                        "gpt-moe-training-start", "qwen3-30b-a3b",
+                                                        "qwen3-30b-a3b-decode"});
   for (const std::string& name : generator_presets()) {
     CAPTURE(name);
     const JsonText text{std::string(generator_preset_text(name))};
-    const Model model = model_preset(model_name_of(name));
+    const Model model = model_for(name);
     CHECK(text.node.member("experts").integer(0, 1000) == model.experts);
     CHECK(text.node.member("top_k").integer(0, 1000) == model.top_k);
     const std::int64_t tokens = text.node.member("tokens").integer(1, 1 << 20);
@@ -166,10 +169,19 @@ TEST_CASE("presets reproduce the recorded statistics that they name within 15 pe
       generated["max over mean load"] += mean.max_over_mean / seeds;
       generated["zipf exponent of loads"] += mean.zipf_exponent / seeds;
       generated["top tenth share"] += mean.top_tenth_share / seeds;
+      const auto layers = trace_statistics(trace, model.experts);
       generated["adjacent share"] += mean.adjacent_share / seeds;
+      generated["adjacent share, first layer"] += layers.front().adjacent_share / seeds;
+      generated["adjacent share, mid-depth"] += layers[layers.size() / 2].adjacent_share / seeds;
+      generated["adjacent share, last layer"] += layers.back().adjacent_share / seeds;
+      if (name == "qwen3-30b-a3b") {
+        generated["foretold by popularity"] += layer_correlation(trace, model.experts).from_popularity / seeds;
+        generated["hot experts in common"] += hot_expert_overlap(trace, model.experts) / seeds;
+      }
       for (const std::int32_t ranks : {4, 8, 16, 32, 64})
-        generated["rank imbalance EP" + std::to_string(ranks)] +=
-            rank_imbalance(trace, model.experts, ranks).mean / seeds;
+        if (model.experts % ranks == 0)
+          generated["rank imbalance EP" + std::to_string(ranks)] +=
+              rank_imbalance(trace, model.experts, ranks).mean / seeds;
     }
     const base::JsonNode targets = text.node.member("targets");
     for (const auto& item : targets.json().items()) {
@@ -184,6 +196,57 @@ TEST_CASE("presets reproduce the recorded statistics that they name within 15 pe
       CHECK(generated[statistic] == Approx(target.member("generated").number()).epsilon(0.04));
     }
   }
+}
+
+TEST_CASE("prompts have hot experts of their own, and a layer's experts foretell the next layer's, by their topics") {
+  const Model model = model_of(R"({"preset": "qwen3-30b-a3b", "layers": 10})");
+  const std::string flat = R"("zipf_exponent": 0, "zipf_shift": 1, "cluster_experts": 1, "cluster_spread": 0,
+      "kept_first": 0, "kept_middle": 0, "kept_last": 0, "seed": 2)";
+  const Trace none = generate_trace(parameters_of("{" + flat + "}", model), model, 2000);
+  CHECK(layer_correlation(none, 128).from_layer_before < 0.1);  // of 8 in 128 by chance
+  const std::string topics = R"(, "topics": 64, "topic_spread": 2, "prompt_tokens": )";
+  const Trace prompts = generate_trace(parameters_of("{" + flat + topics + "250}", model), model, 2000);
+  CHECK(hot_expert_overlap(prompts, 128) < 0.35);
+  CHECK(layer_correlation(prompts, 128).from_layer_before > 1.5 * layer_correlation(prompts, 128).from_popularity);
+  const auto layers = trace_statistics(prompts, 128);
+  CHECK(layers[0].adjacent_share == Approx(8.0 / 128).epsilon(0.1));  // topics have no effect at the first layer
+  CHECK(layers[5].adjacent_share > 3 * 8.0 / 128);
+  // Where every token is a prompt of its own, topics show in the correlation of layers alone.
+  const Trace requests = generate_trace(parameters_of("{" + flat + topics + "1}", model), model, 2000);
+  CHECK(trace_statistics(requests, 128)[5].adjacent_share < 0.5 * layers[5].adjacent_share);
+  CHECK(hot_expert_overlap(requests, 128) > hot_expert_overlap(prompts, 128) + 0.1);
+  CHECK(layer_correlation(requests, 128).from_layer_before > 2 * layer_correlation(requests, 128).from_popularity);
+}
+
+TEST_CASE("over iterations hot experts drift away, as fast as is asked for") {
+  const Model model = model_of(R"({"preset": "qwen3-30b-a3b", "layers": 2, "top_k": 1})");
+  const std::int64_t pass = 20000;
+  const GeneratorParameters p = parameters_of(
+      R"({"zipf_exponent": 0, "zipf_shift": 1, "cluster_experts": 1, "cluster_spread": 0, "kept_first": 0,
+          "kept_middle": 0, "kept_last": 0, "seed": 5, "iteration_tokens": 20000, "drift_iterations": 4,
+          "drift_spread": 0.5})",
+      model);
+  const auto ids = generate_layer(p, model, 0, 9 * pass);
+  // The logarithm of an expert's load is its drift, but for a constant and the noise of 156 draws.
+  std::vector<std::vector<double>> drift;
+  for (std::int64_t i = 0; i < 9; ++i) {
+    const auto loads = expert_loads(LayerRouting{ids, 1}.slice(i * pass, pass), 128);
+    double mean = 0;
+    for (const std::int64_t load : loads) mean += std::log(static_cast<double>(load)) / 128;
+    drift.emplace_back();
+    for (const std::int64_t load : loads) drift.back().push_back(std::log(static_cast<double>(load)) - mean);
+  }
+  const auto correlation = [&](std::size_t apart) {
+    double with = 0, square = 0;
+    for (std::size_t i = 0; i + apart < drift.size(); ++i)
+      for (std::size_t e = 0; e < 128; ++e) {
+        with += drift[i][e] * drift[i + apart][e];
+        square += (drift[i][e] * drift[i][e] + drift[i + apart][e] * drift[i + apart][e]) / 2;
+      }
+    return with / square;
+  };
+  CHECK(correlation(1) == Approx(std::exp(-0.25)).epsilon(0.1));
+  CHECK(correlation(4) == Approx(std::exp(-1.0)).epsilon(0.35));
 }
 
 TEST_CASE("generator parameters can be overridden, printed and read back; bad ones are refused") {
@@ -206,6 +269,12 @@ TEST_CASE("generator parameters can be overridden, printed and read back; bad on
   CHECK(error_of(R"({"preset": "deepseek-v3-decode", "seed": 1, "kept_last": 1.5})") == Contains("/kept_last"));
   CHECK(error_of(R"({"preset": "deepseek-v3-decode", "seed": 1, "zipf_shift": 0})") == Contains("/zipf_shift"));
   CHECK(error_of(R"({"preset": "deepseek-v3-decode", "seed": 1, "zipf": 1})") == Contains("unknown key \"zipf\""));
+  CHECK(error_of(R"({"preset": "deepseek-v3-decode", "seed": 1, "topic_spread": 1})") ==
+        Contains("topic_spread without topics"));
+  CHECK(error_of(R"({"preset": "deepseek-v3-decode", "seed": 1, "topics": 2, "prompt_topics": 3})") ==
+        Contains("prompts of 3 topics, and there are 2"));
+  CHECK(error_of(R"({"preset": "deepseek-v3-decode", "seed": 1, "drift_spread": 1})") ==
+        Contains("drift_spread without iterations"));
   CHECK(warnings.empty());
   read_generator(JsonText(R"({"preset": "qwen3-30b-a3b", "seed": 1})").node, model, warnings);
   REQUIRE(warnings.size() == 1);

@@ -10,6 +10,7 @@
 
 #include "tests/base/input_error.h"
 #include "tests/workloads/inputs.h"
+#include "workloads/trace_summary.h"
 
 namespace moesim::workloads {
 namespace {
@@ -133,6 +134,7 @@ TEST_CASE("damaged, foreign and absurd .npy files are refused in words") {
            {"structured", npy("{'descr': [('a', '<i2')], 'fortran_order': False, 'shape': (2,), }", data),
             "structured"},
            {"16-byte integers", npy(dictionary("<i9", shape), data), "not an array of integers"},
+           {"a token as large as memory", npy(dictionary("|u1", "(1, 65535, 65535)"), data), "at most 1048576 ids"},
            {"two dimensions", npy(dictionary("|u1", "(4, 3)"), data),
             "shape [4, 3]; expected [tokens, moe_layers, top_k]"},
            {"one dimension", npy(dictionary("|u1", "(12,)"), data), "shape [12]"},
@@ -189,6 +191,15 @@ for kind in ["i1", "u1", "<i2", ">i2", "<u2", ">u2", "<i4", ">i4", "<u4", ">u4",
             name = f"{sys.argv[1]}/{kind.replace('<', 'le').replace('>', 'be')}_{order}{version[0]}.npy"
             with open(name, "wb") as out:
                 np.lib.format.write_array(out, np.asarray(ids.astype(kind), order=order), version=version)
+for save, name in [(np.savez, "stored"), (np.savez_compressed, "packed")]:
+    for order in "CF":
+        save(f"{sys.argv[1]}/{name}_{order}.npz", np.asarray(ids.astype("<i4"), order=order))
+np.savez_compressed(sys.argv[1] + "/named_.npz", logits=np.zeros(3), routed_experts=ids.astype(">u2"))
+np.savez(sys.argv[1] + "/several.npz", first=ids, second=ids)
+np.savez(sys.argv[1] + "/floats.npz", ids * 1.0)
+np.savez(sys.argv[1] + "/none.npz")
+dense = np.concatenate([np.zeros((6, 2, 4), int), ids, np.full((6, 1, 4), -1)], axis=1)
+np.save(sys.argv[1] + "/dense.npy", dense)
 np.save(sys.argv[1] + "/pickled.npy", np.array([[[{1: 2}]]], dtype=object))
 written = np.load(sys.argv[1] + "/ours.npy")
 assert written.dtype == np.int16 and written.shape == (6, 3, 4) and (written == ids).all()
@@ -199,12 +210,37 @@ assert written.dtype == np.int16 and written.shape == (6, 3, 4) and (written == 
   int arrays = 0;
   for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
     const std::string name = entry.path().filename().string();
-    if (!name.ends_with(".npy") || name == "pickled.npy") continue;
+    // TYPE_ORDER.npy, and .npz alike.
+    if (name.find('_') == std::string::npos && name != "ours.npy") continue;
     CAPTURE(name);
     CHECK(read_npy(entry.path().string()).ids == expected.ids);
+    CHECK(summarize_trace(entry.path().string(), 0, 100).loads[1] == expert_loads(expected.layer(1), 100));
     ++arrays;
   }
-  CHECK(arrays == 14 * 2 * 3 + 1);
+  CHECK(arrays == 14 * 2 * 3 + 1 + 2 * 2 + 1);
+  const auto error_of = [&](const char* name) { return input_error([&] { read_npy(folder.file(name)); }); };
+  CHECK(error_of("several.npz") ==
+        Contains("several arrays: first, second; expected one array, or one that is named routed_experts or topk_ids"));
+  CHECK(error_of("floats.npz") == Contains("not an array of integers (descr '<f8')"));
+  CHECK(error_of("none.npz") == Contains("an archive without arrays"));
+  CHECK(error_of("nowhere.npz") == Contains("cannot be read"));
+  const std::string whole = base::read_file(folder.file("packed_C.npz"));
+  folder.write("cut.npz", whole.substr(0, whole.size() / 2));
+  CHECK(error_of("cut.npz") == Contains("not a readable .npz archive"));
+  std::string damaged = whole;  // inside the packed data
+  for (std::size_t i = 60; i < 90; ++i) damaged[i] = static_cast<char>(damaged[i] ^ 0x55);
+  folder.write("damaged.npz", damaged);
+  CHECK(!error_of("damaged.npz").empty());
+
+  // Layers of the model that have no experts: zero in vLLM's arrays, -1 in SGLang's.
+  const Trace dense = read_npy(folder.file("dense.npy"));
+  CHECK(dense.ids == expected.ids);
+  CHECK(dense.layers == 3);
+  CHECK(dense.layers_dropped == std::vector<std::int32_t>{0, 1, 5});
+  const TraceSummary summary = summarize_trace(folder.file("dense.npy"), 0, 100);
+  CHECK(summary.layers_dropped == dense.layers_dropped);
+  CHECK(summary.layers == 3);
+  CHECK(summary.loads[2] == expert_loads(expected.layer(2), 100));
   CHECK(input_error([&] { read_npy(folder.file("pickled.npy")); }) == Contains("pickled Python objects"));
 }
 

@@ -129,15 +129,16 @@ TEST_CASE("routing sections that say nothing or too much are refused") {
     const char* json;
     const char* problem;
   };
-  for (const Bad& bad : std::vector<Bad>{
-           {"{}", "one of \"preset\", \"generate\" and \"trace\""},
-           {R"({"preset": "balanced", "trace": "t.npy"})", "one of \"preset\", \"generate\" and \"trace\""},
-           {R"({"preset": "uniform"})", "/preset: unknown routing preset"},
-           {R"({"preset": "balanced", "layers": 4})", "/layers: only a \"trace\" has this"},
-           {R"({"preset": "balanced", "seed": 4})", "unknown key \"seed\""},
-           {R"({"trace": "absent.npy"})", "absent.npy: cannot be read"},
-           {R"({"trace": 3})", "/trace: not a text"},
-           {R"("balanced")", "not an object"}}) {
+  for (const Bad& bad :
+       std::vector<Bad>{{"{}", "one of \"preset\", \"generate\", \"trace\", \"counts\" and"},
+                        {R"({"preset": "balanced", "trace": "t.npy"})",
+                         "one of \"preset\", \"generate\", \"trace\", \"counts\" and"},
+                        {R"({"preset": "uniform"})", "/preset: unknown routing preset"},
+                        {R"({"preset": "balanced", "layers": 4})", "/layers: only a \"trace\" has this"},
+                        {R"({"preset": "balanced", "seed": 4})", "/seed: only \"counts\" have this"},
+                        {R"({"trace": "absent.npy"})", "absent.npy: cannot be read"},
+                        {R"({"trace": 3})", "/trace: not a text"},
+                        {R"("balanced")", "not an object"}}) {
     CAPTURE(bad.json);
     CHECK(input_error([&] { routed(bad.json, {&model, 0, 1, 1}); }) == Contains(bad.problem));
   }
