@@ -16,6 +16,7 @@
 #include "base/units.h"
 #include "benchmarks/goals.h"
 #include "benchmarks/networks.h"
+#include "benchmarks/traces.h"
 #include "benchmarks/traffic.h"
 #include "sim/engine/engine.h"
 #include "workloads/placement.h"
@@ -247,6 +248,7 @@ std::vector<Case> cases() {
                        r, "decode step, 58 layers, rails, 72", [] { return hgx_rails(9); }, 0.5);
                  }});
   all.push_back({"bound and matrices", false, bound_and_matrices});
+  all.push_back({"trace statistics", false, trace_statistics});
   against(
       "one switch, 144", true, [] { return one_switch(144); }, 400);
   against(
