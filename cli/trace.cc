@@ -13,6 +13,7 @@
 #include "workloads/generator.h"
 #include "workloads/routing_source.h"
 #include "workloads/trace_file.h"
+#include "workloads/trace_statistics.h"
 
 namespace moesim::cli {
 namespace {

@@ -173,9 +173,35 @@ TEST_CASE("a generated trace has its statistics told, and the same seed gives th
   for (const char* text :
        {"300 tokens, 58 MoE layers, top-8 of 256 experts", "Zipf exponent", "if uniform", "foretell"})
     CHECK(stats.out.find(text) != std::string::npos);
+  // Without --experts: the file beside the trace tells.
+  CHECK(moesim({"trace", "stats", a}).out.find("top-8 of 256 experts\n") != std::string::npos);
+  CHECK(stats.out.find("are so in another quarter") != std::string::npos);
+  CHECK(stats.out.find("layer 53-57") != std::string::npos);
+  CHECK(moesim({"trace", "stats", a, "--ep", "3"}).code == 2);
   CHECK(moesim({"trace", "stats", "no-such.npy"}).code == 2);
   CHECK(moesim({"trace", "generate", "--preset", "nobody", "-o", b}).code == 2);
-  for (const std::string& file : {a, b, a + ".json", b + ".json"}) std::filesystem::remove(file);
+  // From a preset with a changed parameter, the law of kernel benchmarks, counts: exactly one of them.
+  CHECK(moesim({"trace", "generate", "--preset", "qwen3-30b-a3b", "--set", "topics=8", "--model", "qwen3-30b-a3b",
+                "--tokens", "64", "-o", b})
+            .code == 0);
+  const auto changed = base::load_json(b + ".json");
+  CHECK(base::JsonNode(changed).member("routing").member("generate").member("topics").integer(0, 100) == 8);
+  CHECK(moesim({"trace", "generate", "--power-law", "1.2", "--tokens", "64", "-o", b}).out.find("any groups") !=
+        std::string::npos);
+  const std::string counts = (folder / "moesim-counts.json").string();
+  base::write_file(counts, R"({"logical_count": [[0, 0, 0, 0], [5, 2, 2, 1]]})");
+  const Run of_counts = moesim({"trace", "stats", counts});
+  CHECK(of_counts.code == 0);
+  CHECK(of_counts.out.find("expert counts of 1 MoE layers, 4 experts; layer 0 of the file has no experts") !=
+        std::string::npos);
+  CHECK(moesim({"trace", "generate", "--counts", counts, "-o", b}).err.find("the model DeepSeek-V3 has 58") !=
+        std::string::npos);
+  CHECK(moesim({"trace", "generate", "-o", b}).code == 2);
+  // Import checks the model that is named.
+  CHECK(moesim({"trace", "import", a, "-o", b, "--model", "deepseek-v3"}).code == 0);
+  CHECK(base::read_file(a) == base::read_file(b));
+  CHECK(moesim({"trace", "import", a, "-o", b, "--model", "qwen3-30b-a3b"}).code == 2);
+  for (const std::string& file : {a, b, a + ".json", b + ".json", counts}) std::filesystem::remove(file);
 }
 
 }  // namespace moesim::cli

@@ -76,28 +76,28 @@ TEST_CASE("bad lines of a JSONL trace are refused by number") {
     const char* text;
     const char* problem;
   };
-  for (const Bad& bad : std::vector<Bad>{
-           {"{\"topk_ids\": [[1, 2]", "line 2: not valid JSON at column"},
-           {"nonsense", "line 2: not valid JSON at column"},
-           {"{\"topk_ids\": [[1, 2]]} {}", "line 2: not valid JSON at column"},
-           {"[[1, 2]]", "line 2: not an object"},
-           {"3", "line 2: not an object"},
-           {"{}", "line 2: no key \"topk_ids\""},
-           {"{\"a\": {\"topk_ids\": [[1, 2]]}}", "line 2: no key \"topk_ids\""},
-           {"{\"topk_ids\": null}", "line 2: token 0: null in \"topk_ids\""},
-           {"{\"topk_ids\": [1, 2]}", "line 2: token 0: 1 in \"topk_ids\""},
-           {"{\"topk_ids\": [[1, 2], [[1], 2]]}", "line 2: \"topk_ids\" is nested too deeply"},
-           {"{\"topk_ids\": [[1, 2], {\"a\": 1}]}", "line 2: an object in \"topk_ids\""},
-           {"{\"topk_ids\": [[1, 2], [1, \"2\"]]}", "line 2: token 1: \"2\" in \"topk_ids\""},
-           {"{\"topk_ids\": [[1, 2.5]]}", "line 2: token 0: 2.5 in \"topk_ids\""},
-           {"{\"topk_ids\": [[1, 65535]]}", "line 2: token 0: expert id 65535 out of range"},
-           {"{\"topk_ids\": [[1, 18446744073709551615]]}", "expert id 18446744073709551615 out of range"},
-           {"{\"topk_ids\": [[1, -2]]}", "line 2: token 0: expert id -2 out of range"},
-           {"{\"topk_ids\": [[1, 2, 3]]}", "line 2: token 0: 3 ids; expected 2"},
-           {"{\"topk_ids\": [[1, 2], []]}", "line 2: token 1: 0 ids"},
-           {"{\"topk_ids\": [[1, 2]], \"topk_ids\": [[1, 2]]}", "line 2: duplicate key \"topk_ids\""},
-           {"{\"topk_ids\": [[4, 4]]}", "token 0, layer 1: expert 4 chosen twice"},
-           {"{\"topk_ids\": [[-1, -1]]}", "token 0, layer 1: expert id -1 (padding) in part of a token"}}) {
+  for (const Bad& bad :
+       std::vector<Bad>{{"{\"topk_ids\": [[1, 2]", "line 2: not valid JSON at column"},
+                        {"nonsense", "line 2: not valid JSON at column"},
+                        {"{\"topk_ids\": [[1, 2]]} {}", "line 2: not valid JSON at column"},
+                        {"[[1, 2]]", "line 2: not an object"},
+                        {"3", "line 2: not an object"},
+                        {"{}", "line 2: no key \"topk_ids\""},
+                        {"{\"a\": {\"topk_ids\": [[1, 2]]}}", "line 2: no key \"topk_ids\""},
+                        {"{\"topk_ids\": null}", "line 2: token 0: null in \"topk_ids\""},
+                        {"{\"topk_ids\": [1, 2]}", "line 2: token 0: 1 in \"topk_ids\""},
+                        {"{\"topk_ids\": [[1, 2], [[1], 2]]}", "line 2: \"topk_ids\" is nested too deeply"},
+                        {"{\"topk_ids\": [[1, 2], {\"a\": 1}]}", "line 2: an object in \"topk_ids\""},
+                        {"{\"topk_ids\": [[1, 2], [1, \"2\"]]}", "line 2: token 1: \"2\" in \"topk_ids\""},
+                        {"{\"topk_ids\": [[1, 2.5]]}", "line 2: token 0: 2.5 in \"topk_ids\""},
+                        {"{\"topk_ids\": [[1, 65535]]}", "line 2: token 0: expert id 65535 out of range"},
+                        {"{\"topk_ids\": [[1, 18446744073709551615]]}", "expert id 18446744073709551615 out of range"},
+                        {"{\"topk_ids\": [[1, -2]]}", "line 2: token 0: expert id -2 out of range"},
+                        {"{\"topk_ids\": [[1, 2, 3]]}", "line 2: token 0: 3 ids; expected 2"},
+                        {"{\"topk_ids\": [[1, 2], []]}", "line 2: token 1: 0 ids"},
+                        {"{\"topk_ids\": [[1, 2]], \"topk_ids\": [[1, 2]]}", "line 2: duplicate key \"topk_ids\""},
+                        {"{\"topk_ids\": [[4, 4]]}", "token 0, layer 1: expert 4 chosen twice"},
+                        {"{\"topk_ids\": [[-1, 1]]}", "token 0, layer 1: expert id -1 (padding) in part of a token"}}) {
     CAPTURE(bad.text);
     const ScratchFolder folder;
     const std::string path = folder.write("t.jsonl", line(1, 0) + bad.text + "\n");
@@ -111,7 +111,7 @@ TEST_CASE("bad lines of a JSONL trace are refused by number") {
 
 TEST_CASE("trace files are told apart by their names") {
   const ScratchFolder folder;
-  CHECK(input_error([&] { read_trace_file(folder.write("t.csv", "")); }) == Contains(".npy or .jsonl"));
+  CHECK(input_error([&] { read_trace_file(folder.write("t.csv", "")); }) == Contains(".npy, .npz or .jsonl"));
   CHECK(input_error([&] { read_trace_file(folder.file("absent.npy")); }) == Contains("absent.npy: cannot be read"));
 }
 

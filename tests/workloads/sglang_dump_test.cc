@@ -16,7 +16,7 @@ using tests::ScratchFolder;
 
 constexpr const char* kPython = "/usr/bin/python3";
 
-// 4 layers, the first dense; 10 physical experts, the last two of them copies of 0 and 1; top-4 in the recorder's eight
+// 4 layers, the first dense; 10 physical experts, the last two of them copies of 4 and 5; top-4 in the recorder's eight
 // columns. Layer l of token t chooses physical experts base + 3 t + l + 0 ... 3, mod 10.
 constexpr const char* kMake = R"(import sys
 import torch
@@ -29,7 +29,7 @@ def record(forward_pass, rank, base):
     return dict(forward_pass_id=forward_pass, rank=rank, gatherer_key="primary", input_ids=list(range(tokens)),
                 positions=list(range(tokens)), extend_seq_lens=[tokens], forward_mode=1, topk_ids_of_layer=ids,
                 misc_objects=[], global_physical_count=torch.zeros((layers, experts), dtype=torch.int32))
-places = torch.stack([torch.arange(experts) % 8 for _ in range(layers)])
+places = torch.tensor([[0, 1, 2, 3, 4, 5, 6, 7, 4, 5]] * layers)
 torch.save(dict(records=[record(1, 0, 0), record(0, 0, 2)], last_physical_to_logical_map=places), folder + "/d_0.pt")
 torch.save(dict(records=[record(0, 1, 4)], last_physical_to_logical_map=places), folder + "/d_1.pt")
 counts = torch.zeros((3, layers, experts), dtype=torch.int32)
@@ -57,13 +57,16 @@ TEST_CASE("dumps of SGLang's recorder become traces and counts") {
   CHECK(trace.tokens == 3 * 6);
   CHECK(trace.layers == 3);
   CHECK(trace.top_k == 4);
-  // Passes by id, then rank; physical 8 and 9 are logical 0 and 1.
+  // Passes by id, then rank; physical 8 and 9 are logical 4 and 5.
   const int bases[] = {2, 4, 0};
-  for (std::int32_t layer = 0; layer < 3; ++layer)
-    for (std::int64_t t = 0; t < 18; ++t)
-      for (std::size_t i = 0; i < 4; ++i)
-        CHECK(trace.layer(layer).slice(t, 1).experts[i] ==
-              (bases[t / 6] + 3 * (t % 6) + layer + 1 + static_cast<std::int64_t>(i)) % 10 % 8);
+  for (std::int32_t layer = 0; layer < 3; ++layer) {
+    for (std::int64_t t = 0; t < 18; ++t) {
+      for (std::size_t i = 0; i < 4; ++i) {
+        const std::int64_t physical = (bases[t / 6] + 3 * (t % 6) + layer + 1 + static_cast<std::int64_t>(i)) % 10;
+        CHECK(trace.layer(layer).slice(t, 1).experts[i] == (physical < 8 ? physical : physical - 4));
+      }
+    }
+  }
   CHECK(experts_told(folder.file("t.npy")) == 8);
 
   REQUIRE(convert(folder.file("stat.pt") + " -o " + folder.file("c.npy")) == 0);
