@@ -31,6 +31,7 @@ FluidNetwork::FluidNetwork(const Routes& routes, std::vector<double> capacity, s
   link_family_.resize(links);
   link_component_.assign(links, kNone);
   link_local_.assign(links, 0);
+  link_rank_.assign(links, 0);
   class_recorder_.assign(classes, kNone);
   class_candidate_.assign(classes, kNone);
   arrived_.assign(classes, 0);
@@ -196,8 +197,19 @@ void FluidNetwork::rebuild(double now) {
     for (std::uint32_t h = routes_.begin[classes_[i]]; h < routes_.begin[classes_[i] + 1]; ++h)
       link_family_[routes_.link[h]] = {family, families_[family].generation};
   }
+  rank_by_load();
   put_together(routes_, classes_, {now, now, 0, kNone}, families);
   for (const std::uint32_t klass : classes_) class_recorder_[klass] = kNone;
+}
+
+// A link is likely to be full the earlier, the longer it takes to carry what starts now.
+void FluidNetwork::rank_by_load() {
+  for (const std::uint32_t klass : classes_)
+    for (std::uint32_t h = routes_.begin[klass]; h < routes_.begin[klass + 1]; ++h) link_rank_[routes_.link[h]] = 0;
+  for (const Arrival& arrival : arrivals_) {
+    for (std::uint32_t h = routes_.begin[arrival.klass]; h < routes_.begin[arrival.klass + 1]; ++h)
+      link_rank_[routes_.link[h]] -= arrival.amount * routes_.weight[h] / capacity_[routes_.link[h]];
+  }
 }
 
 void FluidNetwork::take_apart(std::uint32_t c, double now) {
@@ -258,6 +270,7 @@ void FluidNetwork::build(std::uint32_t c, const Routes& routes, std::span<const 
   if (component.recording != kNone) ++recorders_[component.recording].parts;
   MaxMinProblem& p = problem_;
   p.capacity.clear();
+  p.rank.clear();
   p.route_begin.assign(1, 0);
   p.route_link.clear();
   p.route_weight.clear();
@@ -274,6 +287,7 @@ void FluidNetwork::build(std::uint32_t c, const Routes& routes, std::span<const 
         link_local_[link] = static_cast<std::uint32_t>(component.links.size());
         component.links.push_back(link);
         p.capacity.push_back(capacity_[link]);
+        p.rank.push_back(link_rank_[link]);
       }
       component.kept.link.push_back(link);
       p.route_link.push_back(link_local_[link]);
@@ -311,7 +325,7 @@ void FluidNetwork::set_look(Component& component, double patience) {
 bool FluidNetwork::worth_a_look(const Component& component) {
   const std::uint32_t size = component.fluid.classes_with_flows();
   if (component.expected != 0 || size < kFewClasses) return false;
-  return component.fluid.rates().work() >= component.look_at || std::size_t{2} * size <= component.classes.size();
+  return component.fluid.rates().work() >= component.look_at || std::size_t{3} * size <= component.classes.size();
 }
 
 // Builds the component anew if it has fallen apart or shrunk to half. False: it stays as it is.
@@ -325,7 +339,7 @@ bool FluidNetwork::look_again(std::uint32_t c, double now) {
   }
   const auto size = static_cast<std::uint32_t>(members_.size());
   decomposer_.run_components(component.kept, members_, component.room);
-  if (decomposer_.components() == 1 && std::size_t{2} * size > component.classes.size()) {
+  if (decomposer_.components() == 1 && std::size_t{3} * size > component.classes.size()) {
     set_look(component, kMorePatience * component.patience);
     return false;
   }
@@ -333,6 +347,8 @@ bool FluidNetwork::look_again(std::uint32_t c, double now) {
   ++families_[component.family].alive;  // keeps it
   classes_.clear();
   const double patience = component.patience;
+  for (std::uint32_t l = 0; l < component.links.size(); ++l)  // the order of freezing hardly changes
+    link_rank_[component.links[l]] = component.fluid.rates().level(l);
   std::swap(apart_, component.kept);
   const Origin from{now, component.origin, component.fluid.clock(), component.recording};
   if (from.recording != kNone) ++recorders_[from.recording].parts;  // keeps it
@@ -389,7 +405,7 @@ void FluidNetwork::retire(std::uint32_t c) {
 }
 
 void FluidNetwork::check_certificate() const {
-  MaxMinProblem problem{capacity_, routes_.begin, routes_.link, routes_.weight, routes_.rate_cap, {}};
+  MaxMinProblem problem{capacity_, routes_.begin, routes_.link, routes_.weight, routes_.rate_cap, {}, {}};
   std::vector<std::uint32_t> flows(routes_.classes());
   std::vector<double> rate(routes_.classes());
   for (std::size_t klass = 0; klass < flows.size(); ++klass) {

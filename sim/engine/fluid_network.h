@@ -141,6 +141,7 @@ class FluidNetwork {
   void rebuild(double now);
   // Lists the component's classes that still matter, keeps their flows in adopted_, and retires it.
   void take_apart(std::uint32_t component, double now);
+  void rank_by_load();
   // Builds the components of classes_, which decomposer_ has just looked at as classes `members` of `routes`;
   // `families` by its number for them.
   void put_together(const Routes& routes, std::span<const std::uint32_t> members, const Origin& from,
@@ -172,6 +173,7 @@ class FluidNetwork {
   std::vector<FamilyRef> link_family_;         // [links]
   std::vector<std::uint32_t> link_component_;  // [links] where it is kept; may be out of date
   std::vector<std::uint32_t> link_local_;      // [links]
+  std::vector<double> link_rank_;              // [links] of MaxMinProblem, for the components to be built
   std::vector<std::unique_ptr<Component>> components_;
   std::vector<std::uint32_t> free_components_;
   std::vector<Family> families_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <utility>
 
 #include "base/error.h"
 
@@ -15,6 +16,8 @@ constexpr double kExact = 4503599627370496.0;  // 2^52
 constexpr std::size_t kLargestTable = std::size_t{1} << 22;
 constexpr std::uint32_t kUnknown = MaxMin::kNone - 1;
 
+// To the nearest integer; 0 <= x < 2^52, or else too far from one to matter.
+double rounded(double x) { return x < kExact ? (x + kExact) - kExact : x; }
 std::uint32_t padded(std::uint32_t count) { return (count + kLanes - 1) / kLanes * kLanes; }
 
 }  // namespace
@@ -67,7 +70,7 @@ void MaxMin::build(const MaxMinProblem& problem) {
     for (std::uint32_t h = problem.route_begin[c]; h < problem.route_begin[c + 1]; ++h) {
       const std::uint32_t link = problem.route_link[h];
       route_position_.push_back(link);
-      route_weight_.push_back(std::max(1.0, std::nearbyint(problem.route_weight[h] * link_scale_[link])));
+      route_weight_.push_back(std::max(1.0, rounded(problem.route_weight[h] * link_scale_[link])));
     }
     if (const double cap = problem.rate_cap[c]; cap < kInfinity) {
       const auto k = std::lower_bound(caps.begin(), caps.end(), cap) - caps.begin();
@@ -78,7 +81,7 @@ void MaxMin::build(const MaxMinProblem& problem) {
   }
   position_.assign(problem.links() + caps.size(), kNone);
   add_slots();
-  colour(problem.links());
+  colour(problem);
   for (std::size_t k = 0; k < caps.size(); ++k) cap_[position_[problem.links() + k]] = caps[k];
   place_slots();
   add_tiles();
@@ -92,6 +95,7 @@ void MaxMin::build(const MaxMinProblem& problem) {
   std::fill(level_.begin(), level_.end(), 0);
   frozen_.assign(blocks + sizeof(std::uint64_t), 0);
   colour_low_.assign(colour_begin_.size() - 1, kInfinity);
+  first_open_.assign(colour_begin_.begin(), colour_begin_.end() - 1);
   phase_of_.assign(positions, 0);
   frozen_order_.resize(positions);
   giving_.resize(positions);
@@ -125,9 +129,11 @@ void MaxMin::scale(const MaxMinProblem& problem) {
   for (std::size_t c = 0; c < problem.classes(); ++c) {
     for (std::uint32_t h = problem.route_begin[c]; h < problem.route_begin[c + 1]; ++h) {
       const std::uint32_t l = problem.route_link[h];
-      const double weight = problem.route_weight[h], units = weight / smallest[l];
+      const double weight = problem.route_weight[h];
       sum[l] += problem.room[c] * weight;
-      if (std::abs(units - std::nearbyint(units)) > 1e-14 * units) multiples[l] = 0;
+      if (weight == smallest[l]) continue;
+      const double units = weight / smallest[l];
+      if (std::abs(units - rounded(units)) > 1e-14 * units) multiples[l] = 0;
     }
   }
   for (std::size_t l = 0; l < problem.links(); ++l) {
@@ -160,25 +166,36 @@ void MaxMin::add_slots() {
   }
 }
 
-// Greedy colouring in order of links; the pseudo-links, which share no class with each other, get a colour of their
-// own.
-void MaxMin::colour(std::size_t real_links) {
-  const std::size_t links = position_.size();
-  std::vector<std::uint32_t>& colour_of = scratch_;
-  colour_of.assign(links, kNone);
-  mark_.assign(links + 1, kNone);
+// The smallest colour that none of the link's classes has met yet, for each link in order; class_colours_ holds `words`
+// words of met colours for each class. Returns the number of colours, or kNone if there are not enough words for them.
+std::uint32_t MaxMin::try_colours(std::size_t real_links, std::size_t words, std::vector<std::uint32_t>& colour_of) {
+  class_colours_.assign(words * (route_begin_.size() - 1), 0);
   std::uint32_t colours = 0;
-  for (std::uint32_t l = 0; l < real_links; ++l) {
-    for (std::uint32_t i = link_begin_[l]; i < link_begin_[l + 1]; ++i) {
-      const std::uint32_t c = hop_class_[link_hop_[i]];
-      for (std::uint32_t h = route_begin_[c]; h < route_begin_[c + 1]; ++h)
-        if (const std::uint32_t k = colour_of[route_position_[h]]; k != kNone) mark_[k] = l;
+  for (std::size_t l = 0; l < real_links; ++l) {
+    std::uint32_t k = kNone;
+    for (std::size_t w = 0; w < words && k == kNone; ++w) {
+      std::uint64_t met = 0;
+      for (std::uint32_t i = link_begin_[l]; i < link_begin_[l + 1]; ++i)
+        met |= class_colours_[hop_class_[link_hop_[i]] * words + w];
+      if (~met != 0) k = static_cast<std::uint32_t>(64 * w) + static_cast<std::uint32_t>(std::countr_one(met));
     }
-    std::uint32_t k = 0;
-    while (mark_[k] == l) ++k;
+    if (k == kNone) return kNone;
+    for (std::uint32_t i = link_begin_[l]; i < link_begin_[l + 1]; ++i)
+      class_colours_[hop_class_[link_hop_[i]] * words + k / 64] |= std::uint64_t{1} << k % 64;
     colour_of[l] = k;
     colours = std::max(colours, k + 1);
   }
+  return colours;
+}
+
+// Greedy colouring in order of links; the pseudo-links, which share no class with each other, get a colour of their
+// own. Within a colour, links come in order of rank.
+void MaxMin::colour(const MaxMinProblem& problem) {
+  const std::size_t links = position_.size(), real_links = problem.links();
+  std::vector<std::uint32_t>& colour_of = scratch_;
+  colour_of.resize(links);
+  std::uint32_t colours = kNone;
+  for (std::size_t words = 1; colours == kNone; words *= 2) colours = try_colours(real_links, words, colour_of);
   const std::uint32_t cap_colour = colours;
   if (links > real_links) ++colours;
   for (std::size_t l = real_links; l < links; ++l) colour_of[l] = cap_colour;
@@ -196,7 +213,17 @@ void MaxMin::colour(std::size_t real_links) {
     std::fill(colour_bit_.begin() + colour_begin_[k], colour_bit_.begin() + colour_begin_[k + 1],
               std::uint64_t{1} << std::min(k, 63u));
   }
-  for (std::size_t l = 0; l < links; ++l) position_[l] = count[colour_of[l]]++;
+  rank_.assign(blocks * kLanes, 0);
+  by_rank_.resize(links);
+  for (std::uint32_t l = 0; l < links; ++l) by_rank_[l] = l;
+  if (!problem.rank.empty()) {
+    std::stable_sort(by_rank_.begin(), by_rank_.begin() + static_cast<std::ptrdiff_t>(real_links),
+                     [&](std::uint32_t a, std::uint32_t b) { return problem.rank[a] < problem.rank[b]; });
+  }
+  for (const std::uint32_t l : by_rank_) {
+    position_[l] = count[colour_of[l]]++;
+    if (l < real_links && !problem.rank.empty()) rank_[position_[l]] = problem.rank[l];
+  }
   level_.assign(blocks * kLanes, 0);
   cap_.assign(blocks * kLanes, kInfinity);
 }
@@ -205,7 +232,11 @@ void MaxMin::colour(std::size_t real_links) {
 void MaxMin::place_slots() {
   const std::size_t links = position_.size(), positions = level_.size();
   slot_begin_.assign(positions + 1, 0);
-  for (std::size_t l = 0; l < links; ++l) slot_begin_[position_[l] + 1] = padded(link_begin_[l + 1] - link_begin_[l]);
+  slots_of_.assign(positions, 0);
+  for (std::size_t l = 0; l < links; ++l) {
+    slots_of_[position_[l]] = link_begin_[l + 1] - link_begin_[l];
+    slot_begin_[position_[l] + 1] = padded(link_begin_[l + 1] - link_begin_[l]);
+  }
   for (std::size_t p = 0; p < positions; ++p) slot_begin_[p + 1] += slot_begin_[p];
   slot_class_.assign(slot_begin_.back(), kNone);
   route_slot_.resize(route_position_.size());
@@ -221,75 +252,58 @@ void MaxMin::place_slots() {
 }
 
 void MaxMin::add_tiles() {
-  const std::size_t positions = level_.size(), classes = route_begin_.size() - 1;
-  pair_begin_.resize(classes);
-  std::uint32_t pairs = 0;
-  for (std::size_t c = 0; c < classes; ++c) {
-    const std::uint32_t hops = route_begin_[c + 1] - route_begin_[c];
-    pair_begin_[c] = pairs;
-    pairs += hops * hops;
-  }
-  pair_entry_.resize(pairs);
+  const std::size_t positions = level_.size(), blocks = positions / kLanes;
+  entry_at_.assign(positions * blocks <= kLargestTable ? positions * blocks : 0, 0);
   run_begin_.assign(1, 0);
   runs_.clear();
-  only_class_.assign(kLanes, kNone);
-  std::uint32_t tiles = 1;                                             // the first stays zero
-  std::vector<std::uint32_t>&tile_of = scratch_, &touched = touched_;  // of a block in the row at hand
-  mark_.assign(positions / kLanes, kNone);                             // the row that last touched the block
-  tile_of.resize(positions / kLanes);
-  const auto each_pair = [&](std::uint32_t p, auto visit) {  // (class, pair, position) of what shares a class with p
-    for (std::uint32_t slot = slot_begin_[p]; slot < slot_begin_[p + 1] && slot_class_[slot] != kNone; ++slot) {
-      const std::uint32_t c = slot_class_[slot], begin = route_begin_[c], hops = route_begin_[c + 1] - begin;
-      std::uint32_t own = 0;
-      while (route_position_[begin + own] != p) ++own;
-      for (std::uint32_t j = 0; j < hops; ++j)
-        if (j != own) visit(c, pair_begin_[c] + own * hops + j, route_position_[begin + j]);
-    }
-  };
-  for (std::uint32_t p = 0; p < positions; ++p) {
-    touched.clear();
-    each_pair(p, [&](std::uint32_t, std::uint32_t, std::uint32_t other) {
-      const auto block = static_cast<std::uint32_t>(other / kLanes);
-      if (mark_[block] == p) return;
-      mark_[block] = p;
-      touched.push_back(block);
-    });
-    std::sort(touched.begin(), touched.end());
-    for (const std::uint32_t block : touched) {
-      constexpr std::uint32_t kGap = 2;  // tiles of zeros are cheaper than a new run
-      const bool fresh = runs_.size() == run_begin_.back();
-      if (fresh || block - (runs_.back().block + runs_.back().length) > kGap) runs_.push_back({tiles, block, 0});
-      const std::uint32_t length = block - runs_.back().block + 1;
-      tiles += length - runs_.back().length;
-      runs_.back().length = length;
-      tile_of[block] = tiles - 1;
-    }
-    run_begin_.push_back(static_cast<std::uint32_t>(runs_.size()));
-    only_class_.resize(tiles * kLanes, kUnknown);
-    each_pair(p, [&](std::uint32_t c, std::uint32_t pair, std::uint32_t other) {
-      const auto entry = static_cast<std::uint32_t>(tile_of[other / kLanes] * kLanes + other % kLanes);
-      pair_entry_[pair] = entry;
-      only_class_[entry] = only_class_[entry] == kUnknown ? c : kNone;
-    });
-  }
   word_begin_.assign(1, 0);
   words_.clear();
-  for (std::size_t p = 0; p < positions; ++p) {
-    for (std::uint32_t r = run_begin_[p]; r < run_begin_[p + 1]; ++r) {
-      for (std::uint32_t k = 0; k < runs_[r].length; k += 8) {
-        const std::uint32_t bytes = runs_[r].length - k;
-        words_.push_back({runs_[r].tile + k, runs_[r].block + k,
-                          bytes >= 8 ? ~std::uint64_t{0} : (std::uint64_t{1} << 8 * bytes) - 1});
+  only_class_.assign(kLanes, kNone);
+  std::uint32_t tiles = 1;                         // the first stays zero
+  std::vector<std::uint32_t>& tile_of = scratch_;  // of a block in the row at hand
+  tile_of.resize(blocks);
+  met_.assign(blocks / 64 + 1, 0);
+  for (std::uint32_t p = 0; p < positions; ++p) {
+    const std::uint32_t own = p / kLanes;
+    const std::uint32_t* const first = &slot_class_[slot_begin_[p]];
+    const std::uint32_t* const last = first + slots_of_[p];
+    for (const std::uint32_t* c = first; c != last; ++c)
+      for (std::uint32_t h = route_begin_[*c]; h < route_begin_[*c + 1]; ++h)
+        met_[route_position_[h] / (kLanes * 64)] |= std::uint64_t{1} << route_position_[h] / kLanes % 64;
+    met_[own / 64] &= ~(std::uint64_t{1} << own % 64);  // nobody shares a class with a link of its own colour
+    for (std::size_t w = 0; w < met_.size(); ++w) {
+      for (std::uint64_t bits = std::exchange(met_[w], 0); bits != 0; bits &= bits - 1) {
+        const auto block = static_cast<std::uint32_t>(64 * w) + static_cast<std::uint32_t>(std::countr_zero(bits));
+        constexpr std::uint32_t kGap = 2;  // tiles of zeros are cheaper than a new run
+        const bool fresh = runs_.size() == run_begin_.back();
+        if (fresh || block - (runs_.back().block + runs_.back().length) > kGap) runs_.push_back({tiles, block, 0});
+        const std::uint32_t length = block - runs_.back().block + 1;
+        tiles += length - runs_.back().length;
+        runs_.back().length = length;
+        tile_of[block] = tiles - 1;
       }
     }
+    only_class_.resize(tiles * kLanes, kUnknown);
+    for (const std::uint32_t* c = first; c != last; ++c) {
+      for (std::uint32_t h = route_begin_[*c]; h < route_begin_[*c + 1]; ++h) {
+        const std::uint32_t other = route_position_[h];
+        if (other == p) continue;
+        std::uint32_t& only = only_class_[tile_of[other / kLanes] * kLanes + other % kLanes];
+        only = only == kUnknown ? *c : kNone;
+      }
+    }
+    for (std::uint32_t r = run_begin_.back(); r < runs_.size(); ++r) {
+      const auto [tile, block, length] = runs_[r];
+      for (std::uint32_t k = 0; k < length; k += 8) {
+        const std::uint32_t bytes = length - k;
+        words_.push_back({tile + k, block + k, bytes >= 8 ? ~std::uint64_t{0} : (std::uint64_t{1} << 8 * bytes) - 1});
+      }
+      if (entry_at_.empty()) continue;
+      for (std::uint32_t k = 0; k < length; ++k) entry_at_[p * blocks + block + k] = kLanes * (tile + k);
+    }
+    run_begin_.push_back(static_cast<std::uint32_t>(runs_.size()));
     word_begin_.push_back(static_cast<std::uint32_t>(words_.size()));
   }
-  const std::size_t blocks = positions / kLanes;
-  entry_at_.assign(positions * blocks <= kLargestTable ? positions * blocks : 0, 0);
-  for (std::size_t p = 0; p < positions && !entry_at_.empty(); ++p)
-    for (std::uint32_t r = run_begin_[p]; r < run_begin_[p + 1]; ++r)
-      for (std::uint32_t k = 0; k < runs_[r].length; ++k)
-        entry_at_[p * blocks + runs_[r].block + k] = kLanes * (runs_[r].tile + k);
   weight_.assign(tiles * kLanes, 0);
   row_.assign(tiles + sizeof(std::uint64_t), 0);
   column_.assign(tiles + sizeof(std::uint64_t), 0);
@@ -297,21 +311,22 @@ void MaxMin::add_tiles() {
 
 // Adds `flows` times the class's weights to (or, negative, takes them from) what the group of `hop` consumes elsewhere.
 void MaxMin::change(std::uint32_t klass, std::uint32_t hop, double flows) {
-  const std::uint32_t begin = route_begin_[klass], hops = route_begin_[klass + 1] - begin, own = hop - begin;
-  const std::uint32_t* pair = &pair_entry_[pair_begin_[klass]];
-  for (std::uint32_t j = 0; j < hops; ++j) {
-    if (j == own) continue;
-    const std::uint32_t entry = pair[own * hops + j], back = pair[j * hops + own];
-    const double after = weight_[entry] += flows * route_weight_[begin + j];
-    const auto row_bit = static_cast<std::uint8_t>(1u << entry % kLanes);
-    const auto column_bit = static_cast<std::uint8_t>(1u << back % kLanes);
-    if (after != 0) {
-      row_[entry / kLanes] |= row_bit;
-      column_[back / kLanes] |= column_bit;
-    } else {
-      row_[entry / kLanes] &= static_cast<std::uint8_t>(~row_bit);
-      column_[back / kLanes] &= static_cast<std::uint8_t>(~column_bit);
-    }
+  const std::uint32_t p = route_position_[hop], end = route_begin_[klass + 1];
+  const auto own_block = static_cast<std::uint32_t>(p / kLanes), own_lane = static_cast<std::uint32_t>(p % kLanes);
+  const std::size_t blocks = current_.size();
+  const std::uint32_t* const table = entry_at_.empty() ? nullptr : entry_at_.data();
+  const std::uint32_t* const own_row = table == nullptr ? nullptr : table + p * blocks;
+  for (std::uint32_t h = route_begin_[klass]; h < end; ++h) {
+    if (h == hop) continue;
+    const std::uint32_t other = route_position_[h];
+    const auto block = static_cast<std::uint32_t>(other / kLanes), lane = static_cast<std::uint32_t>(other % kLanes);
+    const std::uint32_t there = table == nullptr ? find_tile(p, block) : own_row[block] / kLanes;
+    const std::uint32_t back = table == nullptr ? find_tile(other, own_block)
+                                                : table[other * blocks + own_block] / static_cast<std::uint32_t>(kLanes);
+    const double after = weight_[there * kLanes + lane] += flows * route_weight_[h];
+    const std::uint32_t none = after == 0;
+    row_[there] = static_cast<std::uint8_t>((row_[there] | 1u << lane) & ~(none << lane));
+    column_[back] = static_cast<std::uint8_t>((column_[back] | 1u << own_lane) & ~(none << own_lane));
   }
 }
 
@@ -326,7 +341,12 @@ void MaxMin::change_deg(std::uint32_t klass, double flows) {
 }
 
 void MaxMin::add(std::uint32_t klass, std::uint32_t flows) {
-  if (flows_[klass] == 0) group_[klass] = route_begin_[klass];  // until solve() moves it
+  if (flows_[klass] == 0) {  // until solve() moves it, in the group of the link that is likely to freeze first
+    std::uint32_t first = route_begin_[klass];
+    for (std::uint32_t h = first + 1; h < route_begin_[klass + 1]; ++h)
+      if (rank_[route_position_[h]] < rank_[route_position_[first]]) first = h;
+    group_[klass] = first;
+  }
   flows_[klass] += flows;
   change(klass, group_[klass], flows);
   change_deg(klass, flows);

@@ -25,7 +25,8 @@
 // a link g, one tile for each block with a link that some class shares with g, with one byte of lanes that are not zero
 // (`row`) and one byte of the transposed entries that are not (`column`). A row's tiles come in runs of adjacent
 // blocks, so that eight of them are looked at as one word; the loops avoid branches on data, which would be
-// mispredicted.
+// mispredicted. Links that freeze early come first in their colour, as far as the caller can tell (`rank`), so that a
+// phase finds those that are still open in few blocks.
 //
 // Exactness. The weights of a link are scaled to integers (to units of its smallest weight where all are multiples of
 // it, otherwise to 2^-52 of the sum of all weights that can be active at once), so that M, deg and the frozen weight
@@ -53,6 +54,7 @@ struct MaxMinProblem {
   std::vector<double> route_weight;        // consumption per unit of progress, > 0
   std::vector<double> rate_cap;            // [classes] > 0, infinity if none
   std::vector<std::uint32_t> room;         // [classes] flows that may be active at once, > 0
+  std::vector<double> rank{};              // [links] or empty: the smaller, the earlier it is likely to freeze
 
   std::size_t links() const { return capacity.size(); }
   std::size_t classes() const { return rate_cap.size(); }
@@ -91,6 +93,8 @@ class MaxMin {
   std::uint32_t flows(std::uint32_t klass) const { return flows_[klass]; }
   double rate(std::uint32_t klass) const { return level_[route_position_[group_[klass]]]; }  // of a class with flows
 
+  double level(std::uint32_t link) const { return level_[position_[link]]; }  // of its group when it last froze
+
   // For what is kept by link: the links' positions, in blocks of kLanes, with empty ones between colours.
   std::size_t positions() const { return level_.size(); }
   const double* levels() const { return level_.data(); }
@@ -115,7 +119,8 @@ class MaxMin {
  private:
   void scale(const MaxMinProblem& problem);
   void add_slots();
-  void colour(std::size_t real_links);
+  std::uint32_t try_colours(std::size_t real_links, std::size_t words, std::vector<std::uint32_t>& colour_of);
+  void colour(const MaxMinProblem& problem);
   void place_slots();
   void add_tiles();
   void change(std::uint32_t klass, std::uint32_t hop, double flows);
@@ -127,7 +132,7 @@ class MaxMin {
   std::uint32_t find_tile(std::uint32_t position, std::uint32_t block) const;
   std::uint32_t roll_back();
   void grow_log();
-  template <std::size_t Bytes>
+  template <std::size_t Bytes, bool OneWord>
   void solve_with();
   void solve_sse2();
   void solve_avx2();
@@ -142,11 +147,13 @@ class MaxMin {
   std::uint32_t first_cap_block_ = 0;          // blocks from here on hold pseudo-links
   LaneVector cap_;                             // [P] of a pseudo-link
   std::vector<double> link_scale_;             // [links]
+  std::vector<double> rank_;                   // [P] of MaxMinProblem, 0 for pseudo-links
   std::vector<std::uint32_t> route_begin_;     // [classes + 1]
   std::vector<std::uint32_t> route_position_;  // [H]
   std::vector<double> route_weight_;           // [H] scaled
   std::vector<std::uint32_t> route_slot_;      // [H]
   std::vector<std::uint32_t> slot_begin_;      // [P + 1]
+  std::vector<std::uint32_t> slots_of_;  // [P] without the padding
   std::vector<std::uint32_t> slot_class_;
   struct Run {
     std::uint32_t tile;    // the first
@@ -164,8 +171,6 @@ class MaxMin {
   std::vector<Word> words_;
   std::vector<std::uint32_t> entry_at_;    // [P * B] kLanes * find_tile() as a table, empty if that would be too large
   std::vector<std::uint32_t> only_class_;  // [8 T] the class that crosses both links; kNone if not just one
-  std::vector<std::uint32_t> pair_begin_;  // [classes] of its square matrix in pair_entry_
-  std::vector<std::uint32_t> pair_entry_;  // hop i, hop j of a class: index of M[link i][link j] in weight_
 
   // State of the flows.
   std::vector<std::uint32_t> flows_;  // [classes]
@@ -181,6 +186,7 @@ class MaxMin {
   LaneVector level_;                         // [P]
   std::vector<std::uint8_t> frozen_;         // [B] lanes, padded to read words
   std::vector<double> colour_low_;           // [colours] smallest ratio
+  std::vector<std::uint32_t> first_open_;    // [colours] blocks of it before this one are all frozen
   std::vector<std::uint32_t> phase_of_;      // [P] of a frozen link
   std::vector<std::uint32_t> frozen_order_;  // links in order of freezing
   std::uint32_t frozen_count_ = 0, first_refrozen_ = 0;
@@ -204,7 +210,8 @@ class MaxMin {
   std::uint64_t work_ = 0;
 
   // Scratch of build().
-  std::vector<std::uint32_t> link_begin_, link_hop_, hop_class_, scratch_, mark_, touched_;
+  std::vector<std::uint32_t> link_begin_, link_hop_, hop_class_, by_rank_, scratch_;
+  std::vector<std::uint64_t> class_colours_, met_;
 };
 
 }  // namespace moesim::engine

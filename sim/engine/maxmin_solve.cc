@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 #include <immintrin.h>
 
@@ -14,6 +15,7 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kLargest = std::numeric_limits<double>::max();
 constexpr std::uint64_t kHighBits = 0x8080808080808080u;
+constexpr std::uint8_t kAllLanes = 0xff;
 
 // Eight bytes as one number, the first lowest.
 inline std::uint64_t word(const std::uint8_t* bytes) {
@@ -61,7 +63,8 @@ template <std::size_t Bytes>
 
 }  // namespace
 
-template <std::size_t Bytes>
+// OneWord: there are at most 64 blocks.
+template <std::size_t Bytes, bool OneWord>
 [[gnu::always_inline]] inline void MaxMin::solve_with() {
   using Piece = typename Vector<Bytes>::Type;
   constexpr std::size_t kPiece = Bytes / sizeof(double), kPieces = kLanes / kPiece;
@@ -91,6 +94,8 @@ template <std::size_t Bytes>
   std::uint32_t* const current = current_.data();
   std::uint32_t* const order = frozen_order_.data();
   std::uint64_t* const touched = touched_blocks_.data();
+  std::uint64_t touched_word = 0;  // in place of `touched`
+  std::uint32_t* const first_open = first_open_.data();
   double* const cap = cap_.data();
 
   // The ratios of a block with these capacities left and frozen weights.
@@ -114,19 +119,27 @@ template <std::size_t Bytes>
   // Calls visit(block) for the blocks noted in `touched`, and forgets them; then the smallest ratios of their colours.
   const auto each_touched = [&](auto visit) __attribute__((always_inline)) {
     std::uint64_t touched_colours = 0;
-    for (std::uint32_t w = 0; w < words; ++w) {
-      for (std::uint64_t bits = touched[w]; bits != 0; bits &= bits - 1) {
-        const std::uint32_t block = 64 * w + static_cast<std::uint32_t>(std::countr_zero(bits));
+    const auto each_of = [&](std::uint64_t bits, std::uint32_t first) __attribute__((always_inline)) {
+      for (; bits != 0; bits &= bits - 1) {
+        const std::uint32_t block = first + static_cast<std::uint32_t>(std::countr_zero(bits));
         touched_colours |= colour_bit[block];
         visit(block);
       }
-      touched[w] = 0;
+    };
+    if constexpr (OneWord) {
+      each_of(touched_word, 0);
+      touched_word = 0;
+    } else {
+      for (std::uint32_t w = 0; w < words; ++w) {
+        each_of(touched[w], 64 * w);
+        touched[w] = 0;
+      }
     }
     for (std::uint32_t k = 0; k < colours; ++k) {
       if (!(touched_colours >> std::min(k, 63u) & 1)) continue;
       Piece low[kPieces];
       for (std::size_t j = 0; j < kPieces; ++j) low[j] = Piece{} + kInfinity;
-      for (std::uint32_t b = colour_begin[k]; b < colour_begin[k + 1]; ++b) {
+      for (std::uint32_t b = first_open[k]; b < colour_begin[k + 1]; ++b) {
         for (std::size_t j = 0; j < kPieces; ++j) {
           const Piece r = piece(ratio + b * kLanes + j * kPiece);
           low[j] = r < low[j] ? r : low[j];
@@ -137,6 +150,12 @@ template <std::size_t Bytes>
   };
 
   std::uint32_t phase = roll_back();
+  if constexpr (OneWord) touched_word = std::exchange(touched[0], 0);
+  for (std::uint32_t k = 0; k < colours; ++k) {
+    std::uint32_t b = colour_begin[k];
+    while (b < colour_begin[k + 1] && frozen[b] == kAllLanes) ++b;
+    first_open[k] = b;
+  }
   double* log = log_.data();
   each_touched([&](std::uint32_t block) __attribute__((always_inline)) {
     double* const record = log + current[block] * (2 * kLanes);
@@ -172,7 +191,7 @@ template <std::size_t Bytes>
     const double threshold = std::min(others, kLargest);
     Piece rest[kPieces];  // the smallest ratios that stay
     for (std::size_t j = 0; j < kPieces; ++j) rest[j] = Piece{} + kInfinity;
-    for (std::uint32_t b = colour_begin[colour]; b < colour_begin[colour + 1]; b += 8) {
+    for (std::uint32_t b = first_open[colour]; b < colour_begin[colour + 1]; b += 8) {
       const std::uint32_t end = std::min(b + 8, colour_begin[colour + 1]);
       std::uint64_t lanes = 0;
       for (std::uint32_t i = b; i < end; ++i) {
@@ -195,6 +214,8 @@ template <std::size_t Bytes>
       }
     }
     colour_low[colour] = lowest_lane<Bytes>(rest);
+    while (first_open[colour] < colour_begin[colour + 1] && frozen[first_open[colour]] == kAllLanes)
+      ++first_open[colour];
 
     // Who joins the groups frozen now, and which blocks they touch.
     for (std::uint32_t i = first; i < count; ++i) {
@@ -210,8 +231,12 @@ template <std::size_t Bytes>
           continue;
         }
         const std::uint64_t bits = bytes_set(word(row + w->tile) & open);
-        touched[w->block / 64] |= bits << w->block % 64;
-        touched[w->block / 64 + 1] |= (bits >> 1) >> (63 - w->block % 64);
+        if constexpr (OneWord) {
+          touched_word |= bits << w->block;
+        } else {
+          touched[w->block / 64] |= bits << w->block % 64;
+          touched[w->block / 64 + 1] |= (bits >> 1) >> (63 - w->block % 64);
+        }
       }
     }
     const Giving* const giving_end = giving + (count - first);
@@ -289,14 +314,20 @@ void MaxMin::grow_log() {
 
 // The tile of a row for a block; tile 0, which is all zeros, if it has none.
 std::uint32_t MaxMin::find_tile(std::uint32_t position, std::uint32_t block) const {
-  for (std::uint32_t r = run_begin_[position]; r < run_begin_[position + 1]; ++r)
-    if (block - runs_[r].block < runs_[r].length) return runs_[r].tile + (block - runs_[r].block);
-  return 0;
+  const auto begin = runs_.begin() + run_begin_[position], end = runs_.begin() + run_begin_[position + 1];
+  const auto after = std::upper_bound(begin, end, block, [](std::uint32_t b, const Run& run) { return b < run.block; });
+  if (after == begin) return 0;
+  const Run& run = *(after - 1);
+  return block - run.block < run.length ? run.tile + (block - run.block) : 0;
 }
 
-void MaxMin::solve_sse2() { solve_with<16>(); }
-[[gnu::target("avx2")]] void MaxMin::solve_avx2() { solve_with<32>(); }
-[[gnu::target("avx512f")]] void MaxMin::solve_avx512() { solve_with<64>(); }
+void MaxMin::solve_sse2() { current_.size() <= 64 ? solve_with<16, true>() : solve_with<16, false>(); }
+[[gnu::target("avx2")]] void MaxMin::solve_avx2() {
+  current_.size() <= 64 ? solve_with<32, true>() : solve_with<32, false>();
+}
+[[gnu::target("avx512f")]] void MaxMin::solve_avx512() {
+  current_.size() <= 64 ? solve_with<64, true>() : solve_with<64, false>();
+}
 
 void MaxMin::solve() {
   if (restart_ == kNone) {
