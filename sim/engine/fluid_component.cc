@@ -77,23 +77,22 @@ void FluidComponent::put(const FlowHeaps& flows, std::uint32_t klass) {
   touch(p);
 }
 
-void FluidComponent::adopt(const FlowHeaps& flows, std::uint32_t klass, std::uint32_t heap, std::uint32_t count,
-                           double progress) {
+// It has no group before the next solve, hence no virtual time but its own.
+void FluidComponent::adopt(std::uint32_t klass, std::uint32_t heap, std::uint32_t count, double progress) {
   rates_.add(klass, count);
   ++classes_with_flows_;
   heap_[klass] = heap;
-  offset_[klass] = progress - virtual_now(position_of(klass));
-  put(flows, klass);
+  offset_[klass] = progress;
 }
 
 void FluidComponent::add(FlowHeaps& flows, std::uint32_t klass, double amount, std::uint32_t exchange,
                          std::uint32_t index) {
   if (heap_[klass] == FlowHeaps::kNone) {
-    return adopt(flows, klass, flows.create(amount, exchange, index), 1, 0);
+    return adopt(klass, flows.create(amount, exchange, index), 1, 0);
   }
   rates_.add(klass);
   heap_[klass] = flows.merge(heap_[klass], flows.create(progress(klass) + amount, exchange, index));
-  put(flows, klass);
+  if (rates_.group(klass) != MaxMin::kNone) put(flows, klass);
 }
 
 void FluidComponent::rescan(std::uint32_t position) {
@@ -110,7 +109,13 @@ void FluidComponent::rescan(std::uint32_t position) {
 // Carries the classes that moved over to the virtual time of their new group.
 void FluidComponent::regroup(const FlowHeaps& flows) {
   for (const MaxMin::Move& move : rates_.moves()) {
-    const std::uint32_t from = rates_.route_position(move.from), to = rates_.route_position(move.to);
+    const std::uint32_t to = rates_.route_position(move.to);
+    if (move.from == MaxMin::kNone) {
+      offset_[move.klass] -= virtual_now(to);
+      put(flows, move.klass);
+      continue;
+    }
+    const std::uint32_t from = rates_.route_position(move.from);
     double& old_slot = slot_[rates_.route_slot(move.from)];
     if (old_slot == head_[from] && !is_stale_[from]) {
       is_stale_[from] = 1;

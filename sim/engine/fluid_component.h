@@ -31,10 +31,12 @@ class FluidComponent {
   void build(const MaxMinProblem& problem, double now);
 
   // The class's progress so far, to carry on with when the component is built anew (0 for a fresh one).
-  double progress(std::uint32_t klass) const { return virtual_now(position_of(klass)) + offset_[klass]; }
+  double progress(std::uint32_t klass) const {
+    return rates_.group(klass) == MaxMin::kNone ? offset_[klass] : virtual_now(position_of(klass)) + offset_[klass];
+  }
   std::uint32_t heap(std::uint32_t klass) const { return heap_[klass]; }
   // Adopts a class with flows from before; `progress` in terms of their tags.
-  void adopt(const FlowHeaps& flows, std::uint32_t klass, std::uint32_t heap, std::uint32_t count, double progress);
+  void adopt(std::uint32_t klass, std::uint32_t heap, std::uint32_t count, double progress);
   // A new flow with `amount` to go; the component must have advanced to the present.
   void add(FlowHeaps& flows, std::uint32_t klass, double amount, std::uint32_t exchange, std::uint32_t index);
   void set_capacity(std::uint32_t link, double capacity) { rates_.set_capacity(link, capacity); }

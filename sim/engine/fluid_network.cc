@@ -308,7 +308,7 @@ void FluidNetwork::build(std::uint32_t c, const Routes& routes, std::span<const 
     local_[classes[i]] = i;
     Adopted& adopted = adopted_[classes[i]];
     if (adopted.flows == 0) continue;
-    component.fluid.adopt(flows_, i, adopted.heap, adopted.flows, adopted.progress);
+    component.fluid.adopt(i, adopted.heap, adopted.flows, adopted.progress);
     component.epoch = std::max(component.epoch, adopted.epoch - component.origin);
     adopted = {};
   }

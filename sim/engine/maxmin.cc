@@ -100,9 +100,13 @@ void MaxMin::build(const MaxMinProblem& problem) {
   frozen_order_.resize(positions);
   giving_.resize(positions);
   frozen_count_ = first_refrozen_ = 0;
-  log_.assign(2 * positions, 0);
-  log_block_.resize(blocks);
-  log_previous_.resize(blocks);
+  if (log_block_.size() < blocks) {
+    log_.resize(2 * positions);
+    log_block_.resize(blocks);
+    log_previous_.resize(blocks);
+  }
+  std::fill_n(log_.begin(), 2 * positions, 0);
+  unsettled_.assign(positions, 0);
   current_.resize(blocks);
   for (std::uint32_t b = 0; b < blocks; ++b) current_[b] = log_previous_[b] = log_block_[b] = b;
   log_top_ = static_cast<std::uint32_t>(blocks);
@@ -213,17 +217,13 @@ void MaxMin::colour(const MaxMinProblem& problem) {
     std::fill(colour_bit_.begin() + colour_begin_[k], colour_bit_.begin() + colour_begin_[k + 1],
               std::uint64_t{1} << std::min(k, 63u));
   }
-  rank_.assign(blocks * kLanes, 0);
   by_rank_.resize(links);
   for (std::uint32_t l = 0; l < links; ++l) by_rank_[l] = l;
   if (!problem.rank.empty()) {
     std::stable_sort(by_rank_.begin(), by_rank_.begin() + static_cast<std::ptrdiff_t>(real_links),
                      [&](std::uint32_t a, std::uint32_t b) { return problem.rank[a] < problem.rank[b]; });
   }
-  for (const std::uint32_t l : by_rank_) {
-    position_[l] = count[colour_of[l]]++;
-    if (l < real_links && !problem.rank.empty()) rank_[position_[l]] = problem.rank[l];
-  }
+  for (const std::uint32_t l : by_rank_) position_[l] = count[colour_of[l]]++;
   level_.assign(blocks * kLanes, 0);
   cap_.assign(blocks * kLanes, kInfinity);
 }
@@ -265,7 +265,7 @@ void MaxMin::add_tiles() {
   met_.assign(blocks / 64 + 1, 0);
   for (std::uint32_t p = 0; p < positions; ++p) {
     const std::uint32_t own = p / kLanes;
-    const std::uint32_t* const first = &slot_class_[slot_begin_[p]];
+    const std::uint32_t* const first = slot_class_.data() + slot_begin_[p];
     const std::uint32_t* const last = first + slots_of_[p];
     for (const std::uint32_t* c = first; c != last; ++c)
       for (std::uint32_t h = route_begin_[*c]; h < route_begin_[*c + 1]; ++h)
@@ -340,25 +340,30 @@ void MaxMin::change_deg(std::uint32_t klass, double flows) {
   }
 }
 
+// A class without flows gets a group only when the next solve freezes a link of its route.
 void MaxMin::add(std::uint32_t klass, std::uint32_t flows) {
-  if (flows_[klass] == 0) {  // until solve() moves it, in the group of the link that is likely to freeze first
-    std::uint32_t first = route_begin_[klass];
-    for (std::uint32_t h = first + 1; h < route_begin_[klass + 1]; ++h)
-      if (rank_[route_position_[h]] < rank_[route_position_[first]]) first = h;
-    group_[klass] = first;
-  }
+  if (flows_[klass] == 0) count_unsettled(klass, 1);
   flows_[klass] += flows;
-  change(klass, group_[klass], flows);
+  if (group_[klass] != kNone) change(klass, group_[klass], flows);
   change_deg(klass, flows);
   restart_ = 0;
 }
 
 void MaxMin::remove(std::uint32_t klass, std::uint32_t flows) {
-  restart_ = std::min(restart_, phase_of_[route_position_[group_[klass]]]);
-  change(klass, group_[klass], -static_cast<double>(flows));
+  const std::uint32_t hop = group_[klass];
+  if (hop != kNone) {
+    restart_ = std::min(restart_, phase_of_[route_position_[hop]]);
+    change(klass, hop, -static_cast<double>(flows));
+  }
   change_deg(klass, -static_cast<double>(flows));
   flows_[klass] -= flows;
-  if (flows_[klass] == 0) group_[klass] = kNone;
+  if (flows_[klass] > 0) return;
+  if (hop == kNone) count_unsettled(klass, kNone);  // minus one
+  group_[klass] = kNone;
+}
+
+void MaxMin::count_unsettled(std::uint32_t klass, std::uint32_t change) {
+  for (std::uint32_t h = route_begin_[klass]; h < route_begin_[klass + 1]; ++h) unsettled_[route_position_[h]] += change;
 }
 
 void MaxMin::set_capacity(std::uint32_t link, double capacity) {
@@ -373,18 +378,25 @@ void MaxMin::move(std::uint32_t klass, std::uint32_t position) {
   const std::uint32_t from = group_[klass];
   std::uint32_t to = route_begin_[klass];
   while (route_position_[to] != position) ++to;
-  change(klass, from, -static_cast<double>(flows_[klass]));
+  if (from == kNone) {
+    count_unsettled(klass, kNone);  // minus one
+  } else {
+    change(klass, from, -static_cast<double>(flows_[klass]));
+  }
   change(klass, to, flows_[klass]);
   group_[klass] = to;
   moves_.push_back({klass, from, to});
 }
 
-// Of the classes that cross `position`, those whose group is not frozen.
+// Of the classes that cross `position`, those whose group is not frozen, or which have none yet.
 void MaxMin::move_crossing(std::uint32_t position) {
   for (std::uint32_t slot = slot_begin_[position]; slot < slot_begin_[position + 1]; ++slot) {
     const std::uint32_t c = slot_class_[slot];
     if (c == kNone) break;
-    if (group_[c] == kNone) continue;
+    if (group_[c] == kNone) {
+      if (flows_[c] > 0) move(c, position);
+      continue;
+    }
     const std::uint32_t p = route_position_[group_[c]];
     if (!(frozen_[p / kLanes] >> p % kLanes & 1)) move(c, position);
   }

@@ -72,7 +72,7 @@ class MaxMin {
  public:
   static constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
 
-  // A class that changed its group: indices into its route of positions.
+  // A class that changed its group: indices into its route of positions; `from` is kNone if it had none.
   struct Move {
     std::uint32_t klass;
     std::uint32_t from;
@@ -98,7 +98,8 @@ class MaxMin {
   // For what is kept by link: the links' positions, in blocks of kLanes, with empty ones between colours.
   std::size_t positions() const { return level_.size(); }
   const double* levels() const { return level_.data(); }
-  // Where class c's route lies in the two arrays below; the index of its group's link in them (kNone if it is empty).
+  // Where class c's route lies in the two arrays below; the index of its group's link in them (kNone if it is empty, and
+  // from its first flow to the next solve).
   std::uint32_t route_begin(std::uint32_t klass) const { return route_begin_[klass]; }
   std::uint32_t route_end(std::uint32_t klass) const { return route_begin_[klass + 1]; }
   std::uint32_t group(std::uint32_t klass) const { return group_[klass]; }
@@ -125,6 +126,7 @@ class MaxMin {
   void add_tiles();
   void change(std::uint32_t klass, std::uint32_t hop, double flows);
   void change_deg(std::uint32_t klass, double flows);
+  void count_unsettled(std::uint32_t klass, std::uint32_t change);
   void move(std::uint32_t klass, std::uint32_t position);
   void move_crossing(std::uint32_t position);
   void join(std::uint32_t position, std::uint32_t tile, std::uint64_t lanes);
@@ -147,7 +149,6 @@ class MaxMin {
   std::uint32_t first_cap_block_ = 0;          // blocks from here on hold pseudo-links
   LaneVector cap_;                             // [P] of a pseudo-link
   std::vector<double> link_scale_;             // [links]
-  std::vector<double> rank_;                   // [P] of MaxMinProblem, 0 for pseudo-links
   std::vector<std::uint32_t> route_begin_;     // [classes + 1]
   std::vector<std::uint32_t> route_position_;  // [H]
   std::vector<double> route_weight_;           // [H] scaled
@@ -179,6 +180,7 @@ class MaxMin {
   std::vector<std::uint8_t> row_;     // [T], padded to read words
   std::vector<std::uint8_t> column_;  // [T], padded to read words
   LaneVector deg_;                    // [P]
+  std::vector<std::uint32_t> unsettled_;  // [P] classes with flows, but without a group so far
 
   // State of the water-filling.
   LaneVector open_deg_;                      // [P] deg of a link not frozen, -infinity of others

@@ -97,6 +97,7 @@ template <std::size_t Bytes, bool OneWord>
   std::uint64_t touched_word = 0;  // in place of `touched`
   std::uint32_t* const first_open = first_open_.data();
   double* const cap = cap_.data();
+  const std::uint32_t* const unsettled = unsettled_.data();
 
   // The ratios of a block with these capacities left and frozen weights.
   const auto set_ratios = [&](std::uint32_t block, const Piece* left, const Piece* gone)
@@ -221,6 +222,7 @@ template <std::size_t Bytes, bool OneWord>
     for (std::uint32_t i = first; i < count; ++i) {
       const std::uint32_t p = order[i];
       giving[i - first] = {level[p], p, entry_at + std::size_t{p} * blocks};
+      if (unsettled[p] != 0) move_crossing(p);
       const Word* const end = all_words + word_begin[p + 1];
       for (const Word* w = all_words + word_begin[p]; w != end; ++w) {
         const std::uint64_t open = ~word(frozen + w->block) & w->bytes;
