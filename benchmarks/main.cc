@@ -170,7 +170,8 @@ void decode(Report& report, const std::string& name, const std::function<BenchNe
     for (std::thread& thread : pool) thread.join();
   };
   report.add({name + ", 1 thread", best_seconds([&] { run(1); }), "s", Goal::Kind::AtMost, goal, ""});
-  report.add({name + ", 2 threads", best_seconds([&] { run(2); }, wall_seconds), "s", Goal::Kind::AtMost, goal / 2, ""});
+  report.add(
+      {name + ", 2 threads", best_seconds([&] { run(2); }, wall_seconds), "s", Goal::Kind::AtMost, goal / 2, ""});
 }
 
 // What every decode step needs besides the engine's solving: tokens to matrices, and the bound beside the result.

@@ -321,8 +321,9 @@ void MaxMin::change(std::uint32_t klass, std::uint32_t hop, double flows) {
     const std::uint32_t other = route_position_[h];
     const auto block = static_cast<std::uint32_t>(other / kLanes), lane = static_cast<std::uint32_t>(other % kLanes);
     const std::uint32_t there = table == nullptr ? find_tile(p, block) : own_row[block] / kLanes;
-    const std::uint32_t back = table == nullptr ? find_tile(other, own_block)
-                                                : table[other * blocks + own_block] / static_cast<std::uint32_t>(kLanes);
+    const std::uint32_t back = table == nullptr
+                                   ? find_tile(other, own_block)
+                                   : table[other * blocks + own_block] / static_cast<std::uint32_t>(kLanes);
     const double after = weight_[there * kLanes + lane] += flows * route_weight_[h];
     const std::uint32_t none = after == 0;
     row_[there] = static_cast<std::uint8_t>((row_[there] | 1u << lane) & ~(none << lane));
@@ -358,12 +359,13 @@ void MaxMin::remove(std::uint32_t klass, std::uint32_t flows) {
   change_deg(klass, -static_cast<double>(flows));
   flows_[klass] -= flows;
   if (flows_[klass] > 0) return;
-  if (hop == kNone) count_unsettled(klass, kNone);  // minus one
+  if (hop == kNone) count_unsettled(klass, -1);
   group_[klass] = kNone;
 }
 
-void MaxMin::count_unsettled(std::uint32_t klass, std::uint32_t change) {
-  for (std::uint32_t h = route_begin_[klass]; h < route_begin_[klass + 1]; ++h) unsettled_[route_position_[h]] += change;
+void MaxMin::count_unsettled(std::uint32_t klass, std::int32_t change) {
+  for (std::uint32_t h = route_begin_[klass]; h < route_begin_[klass + 1]; ++h)
+    unsettled_[route_position_[h]] += change;
 }
 
 void MaxMin::set_capacity(std::uint32_t link, double capacity) {
@@ -379,7 +381,7 @@ void MaxMin::move(std::uint32_t klass, std::uint32_t position) {
   std::uint32_t to = route_begin_[klass];
   while (route_position_[to] != position) ++to;
   if (from == kNone) {
-    count_unsettled(klass, kNone);  // minus one
+    count_unsettled(klass, -1);
   } else {
     change(klass, from, -static_cast<double>(flows_[klass]));
   }

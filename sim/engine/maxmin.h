@@ -15,7 +15,8 @@
 // Water-filling runs in *phases*. Links are coloured so that two links of one colour share no flow. A phase takes the
 // colour with the smallest ratio and freezes all its links whose ratio is at most the smallest ratio of every other
 // colour: nothing that could touch their flows freezes before them. Classes that cross a link frozen now and belong to
-// an unfrozen group move to it (few do: the grouping hardly changes between solves).
+// an unfrozen group move to it (few do: the grouping hardly changes between solves), and so do those without a group:
+// a class gets its first group from the solve, not before.
 //
 // Restart. Removing a flow of group g changes no phase before that of g, because all links on its route freeze no
 // earlier. A log of (used, weight frozen) by block of eight links makes the state before any phase available at once;
@@ -98,8 +99,8 @@ class MaxMin {
   // For what is kept by link: the links' positions, in blocks of kLanes, with empty ones between colours.
   std::size_t positions() const { return level_.size(); }
   const double* levels() const { return level_.data(); }
-  // Where class c's route lies in the two arrays below; the index of its group's link in them (kNone if it is empty, and
-  // from its first flow to the next solve).
+  // Where class c's route lies in the two arrays below; the index of its group's link in them (kNone if it is empty,
+  // and from its first flow to the next solve).
   std::uint32_t route_begin(std::uint32_t klass) const { return route_begin_[klass]; }
   std::uint32_t route_end(std::uint32_t klass) const { return route_begin_[klass + 1]; }
   std::uint32_t group(std::uint32_t klass) const { return group_[klass]; }
@@ -126,7 +127,7 @@ class MaxMin {
   void add_tiles();
   void change(std::uint32_t klass, std::uint32_t hop, double flows);
   void change_deg(std::uint32_t klass, double flows);
-  void count_unsettled(std::uint32_t klass, std::uint32_t change);
+  void count_unsettled(std::uint32_t klass, std::int32_t change);
   void move(std::uint32_t klass, std::uint32_t position);
   void move_crossing(std::uint32_t position);
   void join(std::uint32_t position, std::uint32_t tile, std::uint64_t lanes);
@@ -154,7 +155,7 @@ class MaxMin {
   std::vector<double> route_weight_;           // [H] scaled
   std::vector<std::uint32_t> route_slot_;      // [H]
   std::vector<std::uint32_t> slot_begin_;      // [P + 1]
-  std::vector<std::uint32_t> slots_of_;  // [P] without the padding
+  std::vector<std::uint32_t> slots_of_;        // [P] without the padding
   std::vector<std::uint32_t> slot_class_;
   struct Run {
     std::uint32_t tile;    // the first
@@ -174,13 +175,13 @@ class MaxMin {
   std::vector<std::uint32_t> only_class_;  // [8 T] the class that crosses both links; kNone if not just one
 
   // State of the flows.
-  std::vector<std::uint32_t> flows_;  // [classes]
-  std::vector<std::uint32_t> group_;  // [classes] hop
-  LaneVector weight_;                 // [8 T] M
-  std::vector<std::uint8_t> row_;     // [T], padded to read words
-  std::vector<std::uint8_t> column_;  // [T], padded to read words
-  LaneVector deg_;                    // [P]
-  std::vector<std::uint32_t> unsettled_;  // [P] classes with flows, but without a group so far
+  std::vector<std::uint32_t> flows_;     // [classes]
+  std::vector<std::uint32_t> group_;     // [classes] hop
+  LaneVector weight_;                    // [8 T] M
+  std::vector<std::uint8_t> row_;        // [T], padded to read words
+  std::vector<std::uint8_t> column_;     // [T], padded to read words
+  LaneVector deg_;                       // [P]
+  std::vector<std::int32_t> unsettled_;  // [P] classes with flows, but without a group so far
 
   // State of the water-filling.
   LaneVector open_deg_;                      // [P] deg of a link not frozen, -infinity of others

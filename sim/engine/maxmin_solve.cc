@@ -97,7 +97,7 @@ template <std::size_t Bytes, bool OneWord>
   std::uint64_t touched_word = 0;  // in place of `touched`
   std::uint32_t* const first_open = first_open_.data();
   double* const cap = cap_.data();
-  const std::uint32_t* const unsettled = unsettled_.data();
+  const std::int32_t* const unsettled = unsettled_.data();
 
   // The ratios of a block with these capacities left and frozen weights.
   const auto set_ratios = [&](std::uint32_t block, const Piece* left, const Piece* gone)
