@@ -16,6 +16,9 @@ constexpr double kPartialBytes = 4;  // fp32: results of a split
 constexpr double kQueriesPerBlock = 128;
 constexpr double kKeysPerStep = 128;
 
+// Decode.
+constexpr double kLargestStep = 0.75;  // share of the shared memory beside the queries that one step's keys may fill
+
 double multiply_rate(const AttentionShape& shape, const profile::Profile& profile,
                      const profile::KernelParameters& parameters) {
   const double faster = shape.fp8_cache && profile.fp8 ? parameters.at("q8") : 1;
@@ -43,7 +46,17 @@ DecodeTile decode_tile(std::string_view family, double heads_per_key) {
   return {64, 128, heads_per_key > 64 ? 2.0 : 1.0};
 }
 
+// Of an SM, bytes: NVIDIA's CUDA programming guide, "technical specifications per compute capability".
+double shared_memory(std::string_view family) {
+  if (family == "hopper" || family == "blackwell") return 228 * 1024.0;
+  if (family == "ampere") return 164 * 1024.0;
+  return 100 * 1024.0;
+}
+
 double fourth(double x) { return x * x * x * x; }
+
+// (x^4 + y^4)^(1/4)
+double mostly_max(double x, double y) { return std::sqrt(std::sqrt(fourth(x) + fourth(y))); }
 
 // Of log(true / predicted), beside the widths of MLA: head sizes and kernels differ (assumed).
 constexpr double kUnmeasuredLogError = 0.3;
@@ -105,19 +118,25 @@ KernelCost decode_attention_cost(const AttentionShape& shape, const profile::Pro
   const double fetch = parameters.at("r") * clock;
 
   const double per_key = query_heads / key_heads;
-  const DecodeTile tile = decode_tile(profile.family, per_key);
+  DecodeTile tile = decode_tile(profile.family, per_key);
+  const double element = shape.fp8_cache ? 1 : kBytes;
+  const double key_bytes = static_cast<double>(heads.value_in_key ? heads.qk : heads.qk + heads.v) * element;
+  // Queries that would leave no room for keys are loaded in parts, or are in registers (assumed).
+  const double shared = shared_memory(profile.family), queries = tile.rows * static_cast<double>(heads.qk) * element;
+  const double room = shared - std::min(queries, shared / 2);
+  while (tile.keys * key_bytes / tile.sms > kLargestStep * room) tile.keys /= 2;
   const double groups = requests * key_heads * std::ceil(per_key / tile.rows);
   const double steps = std::ceil(tokens / tile.keys);
-  const double key_bytes =
-      static_cast<double>(heads.value_in_key ? heads.qk : heads.qk + heads.v) * (shape.fp8_cache ? 1 : kBytes);
   const double multiply = 2 * tile.rows * tile.keys * dimensions / multiply_rate(shape, profile, parameters);
   const double load = tile.keys * key_bytes / tile.sms / fetch;
-  const double step = std::sqrt(std::sqrt(fourth(multiply) + fourth(load)));
+  const double step = mostly_max(multiply, load);
   const double ends = parameters.at("tw") * 1e-6 + std::min(per_key, tile.rows) * dimensions * kBytes / fetch;
 
+  const double in_flight = sms * (room - tile.keys * key_bytes / tile.sms);
+  const double seconds_per_byte = mostly_max(1 / hbm, parameters.at("latency") * 1e-6 / in_flight);
   const double cache = requests * tokens * key_heads * key_bytes;
   const double hit = shape.repeated ? 1 / (1 + fourth(cache / (parameters.at("keep") * profile.l2.value.value()))) : 0;
-  const double stream = cache * ((1 - hit) / hbm + hit / (parameters.at("l2") * clock * sms)) +
+  const double stream = cache * ((1 - hit) * seconds_per_byte + hit / (parameters.at("l2") * clock * sms)) +
                         requests * query_heads * dimensions * kBytes / hbm;
   const double prepare =
       requests * query_heads * (parameters.at("qx") + (shape.fp8_cache ? parameters.at("q8x") : 0)) / hbm;

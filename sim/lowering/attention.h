@@ -11,8 +11,9 @@
 //         + 8 v requests heads splits / HBM)
 //   loop = ceil(steps / splits) * smooth_max_4( 2 rows step (qk + v) SMs / (F peak), step * cache bytes / r )
 //   ends = tw + rows (qk + v) 2 B / r: the first block's start and the last one's end, with nothing to stream
-//   stream: the cache once, and queries and outputs, over HBM (bw), or the cache over L2 (l2) where it is read again
-//   and fits into the share `keep` of it.
+//   stream: the cache once, and queries and outputs, over HBM, or the cache over L2 (l2) where it is read again and
+//   fits into the share `keep` of it. HBM gives its share bw, or what loads of `latency` fetch with as many bytes in
+//   flight as shared memory holds beside the queries and the step's keys (Little's law), smooth_max_4 of both times.
 // `rows`, the query heads that one block multiplies at a time, are 64 (wgmma, mma), so that 16 heads cost as much as
 // 64; on Blackwell 16 for up to 32 heads (operands swapped), else 64, and beyond 64 heads two SMs share the fetched
 // keys. A step is 64 keys, on Blackwell 128. Splits fill the SMs; each writes a partial result of fp32 that another

@@ -18,8 +18,8 @@ constexpr ParameterSpec tensor(double start) {
 constexpr ParameterSpec fp8_multiply(double start) {
   return {"q8", "1", start, 1, 2, 0.4, Scope::Family, "how much faster blocks multiply with an fp8 cache"};
 }
-constexpr ParameterSpec memory(double start, double sigma) {
-  return {"bw", "1", start, 0.4, 0.98, sigma, Scope::Family, "share of the datasheet's HBM rate of streamed operands"};
+constexpr ParameterSpec memory(double start, double sigma, Scope scope) {
+  return {"bw", "1", start, 0.4, 0.98, sigma, scope, "share of the datasheet's HBM rate of streamed operands"};
 }
 constexpr ParameterSpec overlap(double start, double sigma) {
   return {"p", "1", start, 1, 8, sigma, Scope::Shared, "how well blocks and stream overlap: 1 not at all"};
@@ -29,7 +29,7 @@ constexpr std::array kPrefill{
     launch(12),
     tensor(0.62),
     fp8_multiply(1.25),
-    memory(0.8, 0.1),
+    memory(0.8, 0.1, Scope::Family),
     ParameterSpec{"tc", "us", 1.6, 0.1, 20, 0.5, Scope::Family, "a block's start: queries loaded, output stored"},
     overlap(1.4, 0.3),
     ParameterSpec{"p2", "1", 2.0, 1, 12, 0.3, Scope::Shared, "how evenly blocks of unlike length fill the SMs"},
@@ -41,7 +41,8 @@ constexpr std::array kDecode{
     launch(7),
     tensor(0.8),
     fp8_multiply(1.5),
-    memory(0.86, 0.08),
+    memory(0.86, 0.08, Scope::Shared),
+    ParameterSpec{"latency", "us", 1.5, 0.2, 10, 0.4, Scope::Shared, "a load under load, of the bytes in flight"},
     ParameterSpec{"r", "B/cycle", 45, 4, 400, 0.5, Scope::Family, "cache, queries and outputs that one SM moves"},
     ParameterSpec{"tw", "us", 3.5, 0.05, 20, 0.4, Scope::Family, "a block's start and end"},
     ParameterSpec{"cr", "us", 0.8, 0.05, 20, 0.5, Scope::Family, "launch of the kernel that adds splits"},
@@ -63,7 +64,9 @@ const std::array<profile::KernelModel, 2> kModels{{
      "Thread blocks of 64 query heads (Blackwell: 16 for few heads) walk a share of one request's cache; the cache is "
      "split until the SMs are full, and the splits are added by another kernel. A block is bound by the tensor cores "
      "or by what one SM fetches, all together by streaming the cache from HBM, or from L2 where a repeated call finds "
-     "it there. While the first block starts and the last one ends nothing is streamed.",
+     "it there. The stream has in flight what an SM's shared memory holds beside the queries and keys at work, which "
+     "is little for "
+     "128 keys in bf16. While the first block starts and the last one ends nothing is streamed.",
      kDecode},
 }};
 

@@ -50,12 +50,9 @@ Rates rates_of(Dtype dtype, const profile::Profile& profile, const profile::Kern
   rates.l2_bytes = profile.l2.value.value();
   rates.hbm = profile.hbm_bandwidth.value.value() * parameters.at("bw");
   rates.cache = parameters.at("l2") * clock * rates.sms;
-  double share = parameters.at("F");
-  if (dtype == Dtype::Bf16) {
-    const double watts_per_tflops = profile.power.value.value() / (profile.bf16.value.value() * 1e-12);
-    share *= std::pow(watts_per_tflops, parameters.at("power"));
-  }
   const double peak = tensor_rate(profile, dtype).value();
+  const double watts_per_tflops = profile.power.value.value() / (peak * 1e-12);
+  const double share = parameters.at("F") * std::pow(watts_per_tflops, parameters.at("power"));
   rates.sustained = peak * share;
   rates.multiply = peak / rates.sms * (dtype == Dtype::Fp8Block ? parameters.at("promote") : 1);
   // Of the bf16 rate in every format: the SM's paths are built for it.
@@ -101,7 +98,7 @@ KernelCost gemm_cost(const GemmShape& shape, const profile::Profile& profile,
   const double miss_a = missing(a, rates.keep), miss_b = missing(b, rates.keep);
 
   double best = std::numeric_limits<double>::infinity();
-  for (const GemmTile& tile : gemm_tiles(profile.family, shape.dtype, m)) {
+  for (const GemmTile& tile : gemm_tiles(profile.family, shape.dtype, m, n, rates.sms)) {
     const double down = std::ceil(m / (tile.rows * tile.sms)), across = std::ceil(n / tile.columns);
     const double strips = std::max(across / std::max(kStrip, rates.sms / down), 1.0);
     const double bands = std::max(down / std::max(kStrip, rates.sms / across), 1.0);

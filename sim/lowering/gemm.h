@@ -1,7 +1,7 @@
 // Dense matrix product C[m, n] = A[m, k] B[k, n] (bf16 out) on one GPU; A are activations, B weights.
 //
 //   t = t0 + quantise + min over tiles (bm, bn) and splits s of
-//         smooth_max_p( smooth_max_8( waves * unit, 2 m n k / (F peak) ), stream ) + [s > 1] (cs + 4 m n s / HBM)
+//         smooth_max_p( smooth_max_8( waves * unit, 2 m n k / sustained ), stream ) + [s > 1] (cs + 4 m n s / HBM)
 //   waves  = ceil( ceil(m/bm) ceil(n/bn) s / SMs )
 //   unit   = smooth_max_4( 2 bm bn ks SMs / peak, (rows of A and B) ks b / fetch, lambda ks ) + 2 bm bn / store
 //   stream = bytes of A, B and C over HBM (bw), or over L2 (l2) as far as they are still there
@@ -13,9 +13,9 @@
 // that both carry over between architectures. Two SMs may share the fetched columns of a tile pair (thread-block
 // clusters of Hopper, CTA pairs of Blackwell). Split-K has its own launch and its partial sums go through memory.
 //
-// All SMs together sustain the share F of the tensor rate, in terms of useful work: the power limit counts operations,
-// not waves, so a last wave of few tiles runs at a higher clock. In bf16 F is F (W / TFLOP/s)^power: a chip with less
-// power per operation clocks down further.
+// All SMs together sustain the share F (W / TFLOP/s)^power of the tensor rate, in terms of useful work: the power limit
+// counts operations, not waves, so a last wave of few tiles runs at a higher clock, and a chip with less power per
+// operation clocks down further.
 //
 // Operands that outgrow L2 are read again: tiles are walked in strips of 4 tiles, so A is read once per strip of
 // columns (or B once per strip of rows, what is less) unless it fits into the share `keep` of L2:

@@ -14,11 +14,14 @@ constexpr ParameterSpec launch(double start) {
   return {"t0", "us", start, 0.5, 50, 0.5, Scope::Family, "launch to end of an empty kernel, quantiser included"};
 }
 constexpr ParameterSpec tensor(double start, double upper, Scope scope) {
-  return {"F", "1", start, 0.4, upper, 0.15, scope, "share of the datasheet's tensor rate that all SMs sustain"};
+  return {"F",   "1",  start, 0.4,
+          upper, 0.15, scope, "share of the datasheet's tensor rate sustained at 1 W per TFLOP/s"};
 }
+// A chip's power grows with the clock and twice with the voltage that the clock needs, so that its clock at a power
+// limit goes with the third root.
 constexpr ParameterSpec kPower{
-    "power", "1", 0.24,          0.02,
-    0.6,     0.5, Scope::Shared, "exponent of watts per TFLOP/s in the sustained tensor rate: the power limit's clock"};
+    "power", "1", 0.33,          0.02,
+    0.6,     0.3, Scope::Shared, "exponent of watts per TFLOP/s in the sustained tensor rate: the power limit's clock"};
 constexpr ParameterSpec memory(double start) {
   return {"bw", "1", start, 0.4, 0.98, 0.08, Scope::Family, "share of the datasheet's HBM rate of streamed operands"};
 }
@@ -52,15 +55,23 @@ constexpr std::array kBf16{
     launch(3.0), tensor(0.9, 0.98, Scope::Shared), kPower, memory(0.82), fetch(16, Scope::Shared),
     serial(2.0), store(4.5, Scope::Shared),        kSplit, overlap(3.0), kCacheRate,
     kKeep};
-constexpr std::array kFp8{launch(12),   tensor(0.75, 0.98, Scope::Family),
-                          memory(0.82), fetch(16, Scope::Family),
-                          serial(1.3),  store(4.5, Scope::Family),
-                          kSplit,       overlap(2.7),
-                          kCacheRate,   kKeep,
-                          quantise(8),  kQuantiseInCache,
+constexpr std::array kFp8{launch(12),
+                          tensor(1.1, 1.6, Scope::Shared),
+                          kPower,
+                          memory(0.82),
+                          fetch(16, Scope::Family),
+                          serial(1.3),
+                          store(4.5, Scope::Family),
+                          kSplit,
+                          overlap(2.7),
+                          kCacheRate,
+                          kKeep,
+                          quantise(8),
+                          kQuantiseInCache,
                           kQuantiseKeep};
 constexpr std::array kFp8Block{launch(5),
-                               tensor(0.75, 0.98, Scope::Family),
+                               tensor(1.1, 1.6, Scope::Family),
+                               kPower,
                                kPromote,
                                memory(0.88),
                                fetch(16, Scope::Family),
@@ -73,7 +84,8 @@ constexpr std::array kFp8Block{launch(5),
                                kQuantiseInCache,
                                kQuantiseKeep};
 constexpr std::array kNvfp4{launch(6),
-                            tensor(0.6, 0.98, Scope::Family),
+                            tensor(1.1, 1.6, Scope::Family),
+                            kPower,
                             memory(0.78),
                             fetch(16, Scope::Family),
                             serial(3.0),

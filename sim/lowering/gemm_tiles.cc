@@ -7,7 +7,7 @@ namespace moesim::lowering {
 namespace {
 
 constexpr double kLargestTile = 128 * 256;  // accumulators of fp32 that fit beside a pipeline of operands
-constexpr std::array<double, 7> kFreeSide{16, 32, 64, 96, 128, 192, 256};
+constexpr std::array<double, 6> kFreeSide{16, 32, 64, 128, 192, 256};
 
 std::vector<GemmTile> instruction_tiles(std::span<const double> fixed_side) {
   std::vector<GemmTile> tiles;
@@ -31,17 +31,19 @@ std::vector<GemmTile> block_scaled_tiles(double rows) {
 
 }  // namespace
 
-std::span<const GemmTile> gemm_tiles(std::string_view family, workloads::Dtype dtype, double rows_of_a) {
+std::span<const GemmTile> gemm_tiles(std::string_view family, workloads::Dtype dtype, double rows, double columns,
+                                     double sms) {
   static const std::vector<GemmTile> block_scaled_64 = block_scaled_tiles(64),
                                      block_scaled_128 = block_scaled_tiles(128);
   static const std::vector<GemmTile> hopper = instruction_tiles(std::array{64.0, 128.0, 256.0});
   static const std::vector<GemmTile> blackwell = instruction_tiles(std::array{128.0});
   static constexpr std::array<GemmTile, 6> warp_wide{
-      {{64, 64, 1}, {64, 128, 1}, {128, 64, 1}, {128, 128, 1}, {128, 256, 1}, {256, 128, 1}}};
-  if (dtype == workloads::Dtype::Fp8Block) return rows_of_a <= 64 ? block_scaled_64 : block_scaled_128;
+      {{128, 256, 1}, {256, 128, 1}, {64, 64, 1}, {64, 128, 1}, {128, 64, 1}, {128, 128, 1}}};
+  if (dtype == workloads::Dtype::Fp8Block) return rows <= 64 ? block_scaled_64 : block_scaled_128;
   if (family == "hopper") return hopper;
   if (family == "blackwell") return blackwell;
-  return warp_wide;
+  const bool fills = rows * columns > sms * kLargestTile;
+  return fills ? std::span(warp_wide).first(2) : std::span(warp_wide);
 }
 
 }  // namespace moesim::lowering

@@ -134,14 +134,31 @@ TEST_CASE("a long prefill takes the operations of its causal half over the share
 
 TEST_CASE("decode over a long cache with few heads takes its bytes over the share of HBM that a stream reaches") {
   const Profile profile = profile::profile_preset("h100");
-  // Nothing but the stream counts: fast tensor cores and fetches, sharp overlap.
-  const KernelParameters parameters = parameters_with("mla_decode", {{"F", 1e3}, {"r", 1e6}, {"p", 1e3}});
+  // Nothing but the stream counts: fast tensor cores and fetches, short loads, sharp overlap.
+  const KernelParameters parameters =
+      parameters_with("mla_decode", {{"F", 1e3}, {"r", 1e6}, {"latency", 1e-2}, {"p", 1e3}});
   const std::int64_t requests = 128, tokens = 1 << 22;
   const KernelCost cost =
       decode_attention_cost({mla_decode_heads(16), requests, tokens, false, false}, profile, parameters);
   const double bytes = static_cast<double>(requests * tokens) * 576 * 2;
   const double ideal = bytes / (parameters.at("bw") * profile.hbm_bandwidth.value.value());
   CHECK(cost.total.value() == doctest::Approx(ideal).epsilon(1e-3));
+}
+
+TEST_CASE("slow loads bind a stream by what shared memory has in flight beside the queries and keys at work") {
+  const Profile profile = profile::profile_preset("b200");
+  const double latency = 1e3;  // us
+  const KernelParameters parameters =
+      parameters_with("mla_decode", {{"F", 1e3}, {"r", 1e6}, {"latency", latency}, {"p", 1e3}});
+  const std::int64_t requests = 148, tokens = 1 << 22;
+  for (const bool fp8 : {false, true}) {
+    const double bytes = 576 * (fp8 ? 1.0 : 2.0);
+    const double in_flight = profile.sms.value * (228 * 1024 - (16 + 128) * bytes);
+    const KernelCost cost =
+        decode_attention_cost({mla_decode_heads(16), requests, tokens, fp8, false}, profile, parameters);
+    CHECK(cost.memory.value() ==
+          doctest::Approx(static_cast<double>(requests * tokens) * bytes * latency * 1e-6 / in_flight).epsilon(1e-3));
+  }
 }
 
 TEST_CASE("on Hopper sixteen query heads multiply as long as sixty-four, because a tile has 64 rows") {

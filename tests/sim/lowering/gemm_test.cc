@@ -151,13 +151,35 @@ TEST_CASE("operands that outgrow L2 are read again for each strip of tiles") {
 TEST_CASE("a tile has the rows and columns that the tensor cores' instruction takes") {
   for (const std::string_view family : {"ampere", "ada", "hopper", "blackwell", "blackwell_sm120"}) {
     for (const Dtype dtype : {Dtype::Bf16, Dtype::Fp8Block}) {
-      for (const GemmTile& tile : gemm_tiles(family, dtype, 1000)) {
+      for (const GemmTile& tile : gemm_tiles(family, dtype, 1000, 1000, 100)) {
         CHECK(tile.rows * tile.columns <= 128 * 256);
         CHECK(std::fmod(std::min(tile.rows, tile.columns), 16) == 0);
         CHECK(std::fmod(std::max(tile.rows, tile.columns), 16) == 0);
         CHECK((tile.sms == 1 || family == "hopper" || family == "blackwell"));
       }
     }
+  }
+}
+
+TEST_CASE("where the largest tiles fill the SMs, kernels of warp-wide instructions take no smaller ones") {
+  const double sms = 108;
+  for (const std::string_view family : {"ampere", "ada", "blackwell_sm120"}) {
+    CHECK(gemm_tiles(family, Dtype::Bf16, 128, 256 * sms, sms).size() == 6);
+    for (const GemmTile& tile : gemm_tiles(family, Dtype::Bf16, 128, 256 * sms + 1, sms))
+      CHECK(tile.rows * tile.columns == 128 * 256);
+  }
+}
+
+TEST_CASE("a chip with less power per operation sustains less of its tensor rate, in every format") {
+  const profile::Profile profile = profile::profile_preset("b200");
+  for (const Dtype dtype : {Dtype::Bf16, Dtype::Fp8, Dtype::Fp8Block, Dtype::Nvfp4}) {
+    const auto parameters = profile.kernel(gemm_kernel(dtype));
+    const GemmShape shape{32768, 16384, 16384, dtype};
+    profile::Profile starved = profile;
+    starved.power.value = profile.power.value * 0.25;
+    const double full = gemm_cost(shape, profile, parameters).tensor.value();
+    const double less = gemm_cost(shape, starved, parameters).tensor.value();
+    CHECK(less == doctest::Approx(full * std::pow(4.0, parameters.at("power"))));
   }
 }
 
