@@ -120,6 +120,17 @@ std::string layers_line(const Result& result) {
          base::to_string(result.total / static_cast<double>(layers.size())) + "\n";
 }
 
+// What the busiest GPU of an exchange does to the others; nothing where all have about the same.
+std::string skew_line(const Phase& phase) {
+  const results::Skew& skew = phase.skew;
+  if (skew.gpu.empty() || phase.imbalance < 1.05) return "";
+  std::string line = "  Skew in " + phase.name + ": " + skew.gpu + " has " + factor(phase.imbalance) +
+                     " the mean bytes and is done after " + base::to_string(skew.time) +
+                     "; the other GPUs wait for the last one for " + base::to_string(skew.others_wait) + " on average";
+  if (!skew.link.what.empty()) line += "; the hot link is " + binding_words(skew.link);
+  return wrap(line + ".", 4);
+}
+
 // Notes of several results once each, in order of appearance; what not all share says whose it is.
 std::vector<std::string> merged(const Comparison& comparison, std::vector<std::string> Result::*notes) {
   std::vector<std::string> merged;
@@ -219,7 +230,9 @@ std::string text(const Result& result) {
                     transfer ? base::to_string(phase.mean_wait) : "-", transfer ? base::to_string(phase.sent) : "-",
                     transfer ? base::to_string(phase.per_gpu) : "-", base::format_number(phase.imbalance)});
   }
-  out += phases.text() + "\nCritical path" +
+  out += phases.text();
+  for (const Phase& phase : result.phases) out += skew_line(phase);
+  out += std::string("\nCritical path") +
          (several ? " of layer " + std::to_string(slowest_layer(result).layer) + ", the slowest" : "") + ":\n";
   out += path_text(result);
   if (!result.links.empty()) {

@@ -9,6 +9,13 @@ base::Json to_json(const Binding& binding) {
   return {{"what", binding.what}, {"kind", binding.kind}, {"utilisation", binding.utilisation}};
 }
 
+base::Json to_json(const Skew& skew) {
+  return {{"gpu", skew.gpu},
+          {"time_s", skew.time.value()},
+          {"others_wait_s", skew.others_wait.value()},
+          {"link", to_json(skew.link)}};
+}
+
 base::Json to_json(const Phase& phase) {
   return {{"name", phase.name},
           {"critical_s", phase.critical.value()},
@@ -21,6 +28,7 @@ base::Json to_json(const Phase& phase) {
           {"logical_bytes_per_s", phase.logical.value()},
           {"nic_bytes_per_s", phase.nic.value()},
           {"imbalance", phase.imbalance},
+          {"skew", to_json(phase.skew)},
           {"interval_80", phase.error},
           {"binding", to_json(phase.binding)}};
 }

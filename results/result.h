@@ -29,6 +29,14 @@ struct CriticalStep {
   Binding binding;
 };
 
+// The GPU that sends or receives most bytes in an exchange, and what it does to the others.
+struct Skew {
+  std::string gpu;             // "" for compute
+  base::Duration time;         // from its own start until it has all that it receives
+  base::Duration others_wait;  // from their own ends to that of the last GPU, mean over the other GPUs
+  Binding link;                // the busiest link of the exchange
+};
+
 struct Phase {
   std::string name;             // "dispatch", "experts", "combine"
   base::Duration critical;      // its part of the critical path; the phases' parts add up to the total
@@ -41,7 +49,8 @@ struct Phase {
   base::Bandwidth logical;   // as the kernel's authors count: per GPU, own share included, over the whole time; 0: none
   base::Bandwidth nic;       // per GPU, on the wire: bytes that leave the node over the whole time
   double imbalance = 1;      // busiest over mean GPU: bytes received, or selections computed
-  double error = 0;          // half-width of the 80 % interval of its times, as a fraction; 0: none known
+  Skew skew;
+  double error = 0;  // half-width of the 80 % interval of its times, as a fraction; 0: none known
   Binding binding;
 };
 

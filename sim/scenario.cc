@@ -211,7 +211,12 @@ void read_experts(const JsonObject& root, Scenario& scenario) {
   const auto choose = [&] {
     return lowering::choose_expert_kernel(name, scenario.model, scenario.profile, scenario.kernel);
   };
-  scenario.expert_kernel = node ? at(node->member("kernel"), choose) : choose();
+  // What experts cannot be follows from the communication kernel where that brings them.
+  const bool brought = name == "auto" && lowering::make_communication_kernel(scenario.kernel)->fused();
+  if (brought)
+    scenario.expert_kernel = at(root.required("communication").member("kernel"), choose);
+  else
+    scenario.expert_kernel = node ? at(node->member("kernel"), choose) : choose();
 }
 
 void read_engine(const JsonObject& root, Scenario& scenario) {

@@ -1,6 +1,7 @@
 #include "sim/step/explain.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "base/statistics.h"
@@ -89,11 +90,49 @@ results::Phase Explainer::exchange_phase(const std::string& name, const Exchange
   double wait = 0;
   for (std::int32_t rank = 0; rank < ranks; ++rank) wait += (last - at(events.done(rank))) / ranks;
   phase.mean_wait = Duration(wait);
+  const auto load = [&](std::size_t rank) { return std::max(sent[rank], received[rank]); };
+  std::size_t hot = 0;
+  for (std::size_t rank = 1; rank < sent.size(); ++rank)
+    if (load(rank) > load(hot)) hot = rank;
+  if (busiest > 0) phase.skew = skew(exchange, hot, Duration(times[hot]));
   if (last > first) {
     phase.logical = Bytes(exchange.lowered->logical_bytes / ranks) / Duration(last - first);
     phase.nic = Bytes(network_bytes(exchange.part) / ranks) / Duration(last - first);
   }
   return phase;
+}
+
+results::Skew Explainer::skew(const ExchangeOfTokens& exchange, std::size_t hot, Duration time) const {
+  const engine::ExchangeEvents& events = exchange.lowered->events;
+  double last = 0, others = 0;
+  for (std::int32_t rank = 0; rank < events.ranks; ++rank) last = std::max(last, at(events.done(rank)));
+  for (std::int32_t rank = 0; rank < events.ranks; ++rank)
+    if (rank != static_cast<std::int32_t>(hot)) others += last - at(events.done(rank));
+  const StepPart& part = step_->part_of_exchange(step_->exchanges_of(exchange.part).first);
+  return {name(part, static_cast<std::int32_t>(hot)), time, Duration(others / std::max(1, events.ranks - 1)),
+          hot_link(exchange.part)};
+}
+
+// The link that takes longest for what the part sends over it.
+Binding Explainer::hot_link(std::size_t part) const {
+  const engine::TaskGraph& graph = step_->graph();
+  const auto [first, end] = step_->exchanges_of(part);
+  std::vector<double> seconds(kind_.size());
+  for (std::size_t e = first; e < end; ++e)
+    for (const engine::Flow& flow : graph.exchanges()[e].flows)
+      for (const engine::Use& use : graph.path_uses(flow.path))
+        seconds[use.resource.index()] += flow.amount * use.per_unit / graph.resources()[use.resource.index()].capacity;
+  std::size_t hot = seconds.size();
+  for (const auto& port : step_->network().port_resources()) {
+    const std::size_t r = port.resource.index();
+    if (seconds[r] > 0 && (hot == seconds.size() || seconds[r] > seconds[hot] * (1 + 1e-9))) hot = r;
+  }
+  if (hot == seconds.size()) return {};
+  Binding link{graph.resources()[hot].name, kind_[hot], 0};
+  const std::array<engine::Use, 1> route{{{engine::ResourceId(hot), 1}}};
+  for (std::size_t e = first; e < end; ++e)
+    link.utilisation = std::max(link.utilisation, std::min(1.0, utilisation(graph, *timeline_, e, route).front()));
+  return link;
 }
 
 results::Phase Explainer::compute_phase(const std::string& name, std::span<const engine::ComputeEvents> computes,
@@ -237,6 +276,7 @@ void add_to_phase(const results::Phase& phase, results::Phase& sum) {
   sum.per_gpu = std::max(sum.per_gpu, phase.per_gpu);
   sum.logical = std::max(sum.logical, phase.logical);
   sum.nic = std::max(sum.nic, phase.nic);
+  if (sum.skew.gpu.empty() || phase.imbalance > sum.imbalance) sum.skew = phase.skew;
   sum.imbalance = std::max(sum.imbalance, phase.imbalance);
   sum.error = std::max(sum.error, phase.error);
 }

@@ -42,6 +42,9 @@ class Explainer {
  private:
   double at(engine::EventId event) const { return timeline_->event[event.index()].value(); }
   double network_bytes(std::size_t part) const;
+  // `hot`: the rank with most bytes, which takes `time`.
+  results::Skew skew(const ExchangeOfTokens& exchange, std::size_t hot, base::Duration time) const;
+  results::Binding hot_link(std::size_t part) const;
   results::CriticalStep compute_step(std::size_t compute, base::Duration start, base::Duration end) const;
   results::CriticalStep transfer_step(std::size_t exchange, std::size_t flow, bool delivered, base::Duration start,
                                       base::Duration end) const;

@@ -139,6 +139,11 @@ TEST_CASE("compare runs a scenario with all kernels that can run there, and says
   const Run pcie = moesim({"compare", "examples/10-pcie-box.json", "--kernels", "all"});
   CHECK(pcie.code == 0);
   CHECK(pcie.out.find("deepep_normal needs NVLink") != std::string::npos);
+  // fp8 experts: refused for what the kernel brings along, not for where it runs.
+  const Run rack = moesim({"compare", "examples/13-gb200-nvl72.json", "--kernels", "all"});
+  CHECK(rack.code == 0);
+  CHECK(rack.out.find("not compared: ") != std::string::npos);
+  CHECK(rack.out.find("multiplies gated experts in fp4") != std::string::npos);
   const Run refused = moesim({"compare", "examples/10-pcie-box.json", "--kernels", "nvlink_one_sided"});
   CHECK(refused.code == 2);
   CHECK(refused.err.find("/communication/kernel") != std::string::npos);

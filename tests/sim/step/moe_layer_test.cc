@@ -61,6 +61,32 @@ TEST_CASE("a layer sends every dispatched token back, and the bytes follow from 
   CHECK(phase(result, "combine").sent.value() == Approx(tokens * 7168 * 2));
 }
 
+TEST_CASE("skew names the GPU with most bytes, its time, how long the others wait, and the hot link") {
+  const auto scenario = sim::load_scenario("examples/20-isca25-exchange-50.json",
+                                           {R"(routing={"generate": {"preset": "deepseek-v3-decode", "seed": 1}})"});
+  const auto result = sim::run(scenario);
+  const auto& traffic = scenario.layers[0].traffic;
+  std::int32_t hot = 0;
+  double most = 0;
+  for (std::int32_t to = 0; to < traffic.ranks; ++to) {
+    double received = 0;
+    for (std::int32_t from = 0; from < traffic.ranks; ++from) received += from == to ? 0 : traffic.at(from, to);
+    if (received > most) hot = to;
+    most = std::max(most, received);
+  }
+  const auto& dispatch = phase(result, "dispatch");
+  CHECK(dispatch.skew.gpu == "gpu" + std::to_string(hot));
+  CHECK(dispatch.skew.link.what == "nvswitch0 -> gpu" + std::to_string(hot));
+  CHECK(dispatch.skew.time.value() >= most * 7000 / 50e9 * (1 - 1e-9));
+  // All start at 0: the waits of all are those of the others and its own.
+  const double own = (dispatch.slowest_rank - dispatch.skew.time).value();
+  CHECK(dispatch.mean_wait.value() * 64 == Approx(dispatch.skew.others_wait.value() * 63 + own));
+  const auto& combine = phase(result, "combine");
+  CHECK(combine.skew.gpu == dispatch.skew.gpu);
+  CHECK(combine.skew.link.what == "gpu" + std::to_string(hot) + " -> nvswitch0");
+  CHECK(phase(result, "experts").skew.gpu.empty());
+}
+
 TEST_CASE("a flow of zero bytes is not sent: one flow for each pair of GPUs that has tokens, none within a GPU") {
   const auto scenario = sim::load_scenario("examples/13-gb200-nvl72.json", {"step.tokens_per_gpu=2"});
   const auto kernel = lowering::make_communication_kernel("ideal");
