@@ -23,6 +23,10 @@ class Table {
   const std::vector<std::string>& columns() const { return columns_; }
   std::size_t rows() const { return line_.size(); }
   bool has(std::string_view column) const;
+  // Whether a cell holds nothing: the functions below take that for an error.
+  bool empty(std::size_t row, std::string_view column) const {
+    return cells_[row * columns_.size() + index(column)].empty();
+  }
 
   // All throw InputError with file, line, column, value and what would be right; a column that is not there is an
   // InputError too.

@@ -255,12 +255,10 @@ void write_accuracy(const std::vector<KernelResult>& results, const std::string&
   const std::filesystem::path folder = std::filesystem::path(markdown).parent_path();
 
   std::string page = kIntroduction;
-  std::string unmodelled;
   for (const validation::TableKind& kind : validation::table_kinds()) {
     std::vector<const KernelResult*> kernels;
     for (const KernelResult& result : results)
       if (result.kind == kind.name) kernels.push_back(&result);
-    if (kind.kernels.empty()) unmodelled += "- " + std::string(kind.name) + ": " + std::string(kind.title) + "\n";
     if (kernels.empty()) continue;
     std::vector<std::pair<std::string, SplitRows>> missed;
     page += "## " + std::string(kind.name) + ": " + std::string(kind.title) + "\n\n";
@@ -282,7 +280,6 @@ void write_accuracy(const std::vector<KernelResult>& results, const std::string&
     page += (missed.empty() ? "" : "\n") + fitted_tables(kernels) + "### Parameters\n\n";
     for (const KernelResult* kernel : kernels) page += parameter_table(*kernel);
   }
-  if (!unmodelled.empty()) page += "## Not modelled yet\n\n" + unmodelled;
   base::write_file(markdown, page);
   out << "wrote " << markdown << " from " << results.size() << " kernels\n";
 }

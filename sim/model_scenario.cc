@@ -231,9 +231,9 @@ std::string make_model_routing(const RoutingInputs& in, ModelScenario& scenario,
   const std::vector<std::int32_t> group =
       scenario.dealt ? workloads::stage_group(plan, 0) : workloads::ep_group(plan, 0);
   const base::RankMap map = workloads::group_map(group, in.cluster->rank_map());
-  const std::int32_t holders = map.ranks();                   // of experts
-  const std::int32_t senders = scenario.dealt ? holders : 1;  // of tokens
-  const std::int32_t cut = scenario.dealt ? plan.tp : 1;      // a copy's tokens are dealt to so many of them
+  const std::int32_t holders = map.ranks();                                   // of experts
+  const std::int32_t senders = scenario.dealt ? holders : plan.attention_dp;  // of tokens
+  const std::int32_t cut = scenario.dealt ? plan.tp : 1;  // a copy's tokens are dealt to so many of them
 
   const auto document = placement_document(*in.root, scenario);
   const JsonNode placement_root(*document);

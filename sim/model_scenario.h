@@ -16,7 +16,7 @@
 //   memory  workloads/memory.h; what does not fit is an InputError
 //
 // communication.kernel "all_reduce" is of plans with one copy of attention: all GPUs have all tokens. "auto" takes it
-// there.
+// there, and "allgather_reducescatter" where experts are cut over ranks (moe_tp).
 #pragma once
 
 #include <string>
@@ -43,7 +43,7 @@ struct ModelScenario {
   step::Launch launch = step::Launch::Graph;
   std::int32_t draft_tokens = 0;
   double acceptance = 0;
-  bool dealt = true;  // tokens are dispatched; else every GPU of a stage has all of them
+  bool dealt = true;  // tokens are dispatched; else every GPU of a stage has all of them at its experts
   workloads::MemoryRequest memory;
   std::optional<workloads::MemoryFit> fit;              // absent: not checked
   std::vector<std::vector<step::StepRouting>> routing;  // [MoE layers, then drafts][micro-batches]

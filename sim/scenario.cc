@@ -172,6 +172,8 @@ void read_communication(const JsonNode& node, const topology::Cluster& cluster, 
   scenario.kernel = kernel.string();
   const bool one_copy = whole != nullptr && whole->plan.attention_dp == 1;
   if (one_copy && scenario.kernel == "auto") scenario.kernel = kAllReduce;
+  const bool cut = whole != nullptr && whole->plan.moe_tp > 1 && !one_copy;
+  if (cut && scenario.kernel == "auto") scenario.kernel = "allgather_reducescatter";
   scenario.kernel_options.sms = communication.get("sms", 0.0, [&](const JsonNode& n) {
     return static_cast<double>(n.integer(2, static_cast<std::int64_t>(scenario.profile.sms.value)));
   });
@@ -185,6 +187,8 @@ void read_communication(const JsonNode& node, const topology::Cluster& cluster, 
     if (!one_copy)
       kernel.fail("every GPU has all tokens only with one copy of attention", "plan.attention_dp 1, or \"auto\"");
     whole->dealt = false;
+  } else if (cut && scenario.kernel == "allgather_reducescatter") {
+    whole->dealt = false;
   } else {
     at(kernel, [&] {
       lowering::make_communication_kernel(scenario.kernel)->check(cluster, scenario.profile);
@@ -192,8 +196,8 @@ void read_communication(const JsonNode& node, const topology::Cluster& cluster, 
     });
     if (whole != nullptr && whole->plan.moe_tp > 1)
       kernel.fail("experts that are cut over ranks (moe_tp " + std::to_string(whole->plan.moe_tp) +
-                      ") behind a dispatch are not modelled",
-                  "plan.moe_tp 1, or one copy of attention");
+                      ") get all tokens of all copies of attention",
+                  "\"allgather_reducescatter\", or plan.moe_tp 1");
   }
   const auto bytes = [&](const char* key, const char* otherwise) {
     if (const auto given = communication.optional(key)) return workloads::read_bytes_per_token(*given, scenario.model);
@@ -236,6 +240,7 @@ void read_engine(const JsonObject& root, Scenario& scenario) {
 void read_whole_model(const JsonObject& root, int threads, Scenario& scenario) {
   const auto gpus = static_cast<std::int32_t>(scenario.cluster.gpus.size());
   auto whole = std::make_shared<ModelScenario>(read_model_step(root, scenario.model, gpus, scenario.phase));
+  scenario.cluster.gpus.resize(static_cast<std::size_t>(whole->plan.gpus));
   read_jitter(root.required("step"), scenario);
   const topology::Cluster stage = stage_cluster(scenario.cluster, whole->plan, 0);
   const bool sparse = scenario.model.experts > 0;

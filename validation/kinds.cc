@@ -7,17 +7,6 @@ namespace {
 
 using calibration::Table;
 
-TableKind unmodelled(std::string_view name, std::string_view title, std::vector<std::string_view> columns,
-                     std::vector<std::string_view> times, std::function<bool(const Table&)> matches = {}) {
-  TableKind kind;
-  kind.name = name;
-  kind.title = title;
-  kind.columns = std::move(columns);
-  kind.time_columns = std::move(times);
-  kind.matches = std::move(matches);
-  return kind;
-}
-
 // The time column that this column would be in another unit: "latency_ms" for "latency_us".
 bool same_stem(std::string_view column, std::string_view time) {
   const std::string_view stem = time.substr(0, time.size() - 3);  // without "_us"
@@ -71,19 +60,10 @@ std::vector<std::string_view> missing(const TableKind& kind, const Table& table)
 
 }  // namespace
 
-std::vector<TableKind> unmodelled_kinds() {
-  return {
-      unmodelled("E1", "serving end to end", {"model", "system", "isl", "osl", "concurrency", "ttft_ms", "tpot_ms"},
-                 {}),
-  };
-}
-
 std::vector<TableKind> table_kinds() {
-  std::vector<TableKind> kinds{
-      nccl_kind(),      deepep_ll_kind(), deepep_ll_nodes_kind(), deepep_normal_kind(), nvlink_alltoall_kind(),
-      fused_moe_kind(), gemm_kind(),      grouped_gemm_kind(),    wide_ep_kind(),       mla_kind()};
-  for (TableKind& kind : unmodelled_kinds()) kinds.push_back(std::move(kind));
-  return kinds;
+  return {nccl_kind(),      deepep_ll_kind(), deepep_ll_nodes_kind(), deepep_normal_kind(), nvlink_alltoall_kind(),
+          fused_moe_kind(), gemm_kind(),      grouped_gemm_kind(),    wide_ep_kind(),       mla_kind(),
+          serving_kind()};
 }
 
 TableKind recognise(const Table& table) {

@@ -17,7 +17,7 @@ TableKind gemm_kind();             // C1
 TableKind grouped_gemm_kind();     // C2
 TableKind wide_ep_kind();          // C3
 TableKind mla_kind();              // C4
-std::vector<TableKind> unmodelled_kinds();
+TableKind serving_kind();          // E1
 
 // In the order in which they are tried; of several that match, the one with most columns is meant.
 std::vector<TableKind> table_kinds();

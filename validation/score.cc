@@ -12,7 +12,7 @@
 namespace moesim::validation {
 namespace {
 
-constexpr std::size_t kChunk = 256;  // samples that one thread takes at a time
+constexpr std::size_t kChunk = 32;  // samples that one thread takes at a time
 
 using base::Json;
 
@@ -22,7 +22,8 @@ std::vector<ScoredSample> predict(const std::vector<Sample>& samples, const Syst
                                   const ParameterSource& parameters) {
   std::map<std::string_view, profile::KernelParameters> kernels;
   for (const Sample& sample : samples)
-    if (!kernels.contains(sample.kernel)) kernels.emplace(sample.kernel, parameters(sample.kernel));
+    if (!kernels.contains(sample.kernel))
+      kernels.emplace(sample.kernel, sample.kernel.empty() ? profile::KernelParameters() : parameters(sample.kernel));
   std::vector<ScoredSample> scored(samples.size());
   base::parallel_for((samples.size() + kChunk - 1) / kChunk, 0, [&](std::size_t chunk) {
     for (std::size_t i = chunk * kChunk; i < std::min(samples.size(), (chunk + 1) * kChunk); ++i) {
@@ -30,7 +31,7 @@ std::vector<ScoredSample> predict(const std::vector<Sample>& samples, const Syst
       const profile::KernelParameters& kernel = kernels.at(sample.kernel);
       const Estimate estimate = sample.predict(system, kernel);
       const double us = estimate.time.value() * 1e6;
-      const double width = kernel.log_error(sample.error_class);
+      const double width = sample.kernel.empty() ? 0 : kernel.log_error(sample.error_class);
       scored[i] = {sample.row,
                    sample.column,
                    sample.kernel,
@@ -73,7 +74,7 @@ GroupScore summarise(std::string name, const std::vector<const ScoredSample*>& s
 Score validate(const calibration::Table& table, const TableKind& kind, const System& system,
                const ParameterSource& parameters) {
   const std::string title = std::string(kind.name) + " (" + std::string(kind.title) + ")";
-  if (kind.kernels.empty())
+  if (kind.kernels.empty() && !kind.scenarios)
     throw base::InputError(table.file(), "", "tables of the kind " + title + " are not modelled yet");
   const Samples read = kind.read(table, system);
   Score score;

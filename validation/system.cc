@@ -86,6 +86,14 @@ std::shared_ptr<const ClusterView> System::cluster(std::int32_t gpus) const {
   return view;
 }
 
+std::string System::cluster_section(std::int32_t gpus) const {
+  const Row& row = row_of(name_);
+  const std::int32_t units = std::max(1, (gpus + row.gpus_per_unit - 1) / row.gpus_per_unit);
+  base::Json section = base::Json::parse(row.cluster);
+  if (units > 1) section["nodes"] = units;
+  return section.dump();
+}
+
 bool System::has_nvlink() const {
   const auto view = cluster(1);
   const topology::Graph& graph = view->cluster.graph;

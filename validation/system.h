@@ -30,6 +30,8 @@ class System {
   // The smallest cluster of this kind with at least `gpus` GPUs (whole nodes or racks). The same object for the same
   // number; may be called from several threads. Throws InputError if there is none.
   std::shared_ptr<const ClusterView> cluster(std::int32_t gpus) const;
+  // The "cluster" section of a scenario with at least `gpus` GPUs.
+  std::string cluster_section(std::int32_t gpus) const;
   // Whether its GPUs have NVLinks; kernels that write into each other's memory need them.
   bool has_nvlink() const;
 

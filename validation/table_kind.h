@@ -5,7 +5,7 @@
 //     Communication kernels are lowerings to exchanges; their prediction runs an engine on the cluster.
 //  2. validation/<kind>.cc defines `TableKind <kind>_kind()` (declared in validation/kinds.h, listed in table_kinds()
 //  of
-//     kinds.cc in place of its entry in unmodelled_kinds()): its columns, the kernels it needs, how a row becomes
+//     kinds.cc): its columns, the kernels it needs, how a row becomes
 //     samples, its splits, its goal, and in words where the model fails. c1_gemm.cc is the shortest example.
 //  3. scripts/accuracy fits it and writes calibration/profile/kernels/<kernel>.json and docs/accuracy.md; or, step by
 //     step, `moesim calibrate fit --all --tables DIR`, a build, and
@@ -82,8 +82,9 @@ struct TableKind {
   std::vector<std::string_view> time_columns;  // those of them that are times in us
   // What columns alone cannot tell; empty: nothing to tell.
   std::function<bool(const calibration::Table&)> matches;
-  // Empty for a kind that is not modelled yet.
+  // What is fitted to it; none of a kind that is not modelled yet, or that is predicted by whole scenarios.
   std::vector<profile::KernelModel> kernels;
+  bool scenarios = false;  // samples run scenarios; they carry their own intervals as draws, and no kernel
   std::function<Samples(const calibration::Table&, const System&)> read;
   // Beside the splits by system (each system left out), which are made for every kind.
   std::vector<Split> splits;

@@ -145,8 +145,9 @@ ParallelPlan read_plan(const base::JsonNode* node, const Model& model, std::int3
   MOESIM_CHECK(gpus > 0, "a plan needs GPUs");
   const auto empty = base::parse_json("{}", "default plan");
   const base::JsonObject object(node != nullptr ? *node : base::JsonNode(empty),
-                                {"tp", "attention_dp", "pp", "ep", "moe_tp", "redundant", "mapping"});
+                                {"gpus", "tp", "attention_dp", "pp", "ep", "moe_tp", "redundant", "mapping"});
   ParallelPlan plan;
+  gpus = object.get("gpus", gpus, [&](const base::JsonNode& n) { return n.integer(1, gpus); });
   plan.gpus = gpus;
   for (const Degree& degree : kDegrees)
     plan.*degree.member = object.get(degree.key, 1, [](const base::JsonNode& n) { return n.integer(1, kMaxGpus); });
@@ -175,7 +176,7 @@ ParallelPlan read_plan(const base::JsonNode* node, const Model& model, std::int3
 }
 
 base::Json to_json(const ParallelPlan& plan) {
-  base::Json json;
+  base::Json json{{"gpus", plan.gpus}};
   for (const Degree& degree : kDegrees) json[degree.key] = plan.*degree.member;
   json["redundant"] = plan.redundant;
   json["mapping"] = to_string(plan.mapping);

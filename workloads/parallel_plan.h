@@ -58,6 +58,7 @@ std::vector<std::string> plan_notes(const ParallelPlan& plan, const Model& model
 
 // A scenario's "plan" section, for a cluster of `gpus`:
 //   {"tp": 4, "attention_dp": 2, "pp": 1, "ep": 8, "moe_tp": 1, "redundant": 32, "mapping": "tp_innermost"}
+//   "gpus": N takes the first N GPUs of the cluster, for an instance of the model that leaves the others idle
 // Absent fields: tp, pp and moe_tp are 1, attention_dp and ep use all GPUs, redundant is the least number that fills
 // the ranks evenly. Throws InputError with the first of plan_problems.
 ParallelPlan read_plan(const base::JsonNode* node, const Model& model, std::int32_t gpus);

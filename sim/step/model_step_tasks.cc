@@ -189,7 +189,7 @@ class Builder {
         begin.push_back(after(ready(batch)[r], communicate_[r]));
       }
       const auto copy = of_copies ? g : std::size_t{0};
-      const auto all = tokens_of_copy(copy, batch).tokens();
+      const auto all = tokens_of_copy(copy, batch).tokens() * (of_copies ? 1 : in_.plan.attention_dp);
       const base::Bytes bytes(static_cast<double>(all) * in_.model->hidden * 2);
       const engine::ExchangeEvents done =
           lowering::tensor_parallel_lower(*group.network, phase, op, bytes, *in_.profile, begin);
@@ -342,7 +342,8 @@ class Builder {
     tasks.log_error = std::log1p(error);
   }
 
-  // Every rank has all tokens and adds up what its part of the experts gives.
+  // Every rank has all tokens, gathered where there are several copies of attention, and all add up what their parts of
+  // the experts give.
   void replicated_experts(std::int32_t layer, const StepRouting& route, std::int32_t batch) {
     const auto slots = static_cast<std::int32_t>(route.slot_tokens.size());
     const auto per_rank = static_cast<std::size_t>(slots / in_.plan.ep);
@@ -351,8 +352,10 @@ class Builder {
     experts.profile = in_.profile;
     experts.kernel = in_.expert_kernel;
     experts.phase = in_.phase;
-    experts.tokens = tokens_of_copy(0, batch).tokens();
+    experts.tokens = tokens_of_copy(0, batch).tokens() * in_.plan.attention_dp;
     experts.slots = slots;
+    const bool one_copy = in_.plan.attention_dp == 1;
+    if (!one_copy) collective(kCollective, std::span(&stage().everybody, 1), NcclOp::AllGather, layer, batch, false);
     graph_.begin("experts", layer, stage().ranks);
     std::vector<engine::ComputeEvents> events;
     std::vector<double> loads;

@@ -1,0 +1,149 @@
+// E1: serving end to end, scored by the time per output token (TPOT). A row becomes the steady state of an aggregated
+// server: every step decodes one token of each running request, and computes the prompt tokens that come in meanwhile,
+// ISL / OSL per request. Nothing is fitted to it.
+#include <cctype>
+#include <cmath>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "sim/scenario.h"
+#include "validation/kinds.h"
+#include "workloads/presets.h"
+
+namespace moesim::validation {
+namespace {
+
+using calibration::Table;
+
+// "Qwen3-235B-A22B-FP8" -> "qwen3-235b-a22b": the longest preset that the name begins with, "" for none.
+std::string preset_of(const std::string& model) {
+  std::string lower;
+  for (const char c : model) lower += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  lower = lower.substr(lower.rfind('/') + 1);
+  std::string best;
+  for (const std::string& preset : workloads::model_presets())
+    if (lower.starts_with(preset) && preset.size() > best.size()) best = preset;
+  return best;
+}
+
+std::int64_t count_or(const Table& table, std::size_t row, std::string_view column, std::int64_t otherwise) {
+  return table.empty(row, column) ? otherwise : table.integer(row, column, 1);
+}
+
+base::Json model_section(const std::string& preset, const std::string& precision) {
+  base::Json model{{"preset", preset}};
+  // Published checkpoints of this precision: fp8 in blocks of 128 x 128, 4 bits in each model's own format.
+  if (precision == "fp8") model["weights"] = "fp8_block";
+  if (precision == "bf16") model["weights"] = "bf16";
+  if (precision == "fp4" && !preset.starts_with("gpt-oss")) {
+    model["weights"] = "nvfp4";
+    model["other_weights"] = "bf16";
+  }
+  return model;
+}
+
+// What a row runs, and its steady state.
+struct Request {
+  std::string name;
+  std::int64_t isl = 0, osl = 0, concurrency = 0;
+  std::int64_t tp = 0, dp = 0, moe_tp = 0, ep = 0;
+};
+
+base::Json scenario_of(const Request& r, const base::Json& model, const std::string& preset, const System& system) {
+  const std::int64_t gpus = r.tp * r.dp, batch = (r.concurrency + r.dp - 1) / r.dp;
+  const auto prefill = std::llround(static_cast<double>(batch * r.isl) / static_cast<double>(r.osl));
+  const bool deepseek = preset.starts_with("deepseek") || preset.starts_with("kimi");
+  base::Json step{{"scope", "model"},
+                  {"phase", "decode"},
+                  {"batch", batch},
+                  {"kv_tokens", r.isl + r.osl / 2},
+                  {"prefill_tokens", prefill}};
+  if (prefill > 0) step["prompt_tokens"] = r.isl;
+  return {{"schema", "moesim.scenario/1"},
+          {"name", r.name},
+          {"cluster", base::Json::parse(system.cluster_section(static_cast<std::int32_t>(gpus)))},
+          {"model", model},
+          {"routing", {{"generate", {{"preset", deepseek ? "deepseek-v3-decode" : "qwen3-30b-a3b"}, {"seed", 1}}}}},
+          {"step", step},
+          {"plan",
+           {{"gpus", gpus}, {"tp", r.tp}, {"attention_dp", r.dp}, {"ep", r.ep}, {"moe_tp", r.moe_tp}}},
+          // It ran: what it left free is not known.
+          {"memory", {{"utilization", 1}}},
+          {"communication", {{"kernel", "auto"}}},
+          {"engine", {{"name", "fluid"}, {"tolerance", 1e-3}}}};
+}
+
+Samples read(const Table& table, const System& system) {
+  Samples result;
+  for (std::size_t row = 0; row < table.rows(); ++row) {
+    if (table.text(row, "system") != system.name())
+      table.fail(row, "system", "a row of another system than --system " + system.name(), "\"" + system.name() + "\"");
+    const double measured = table.number(row, "tpot_ms");
+    if (!(measured > 0)) table.fail(row, "tpot_ms", "not a time", "a number above 0");
+    const auto skip = [&](const std::string& reason) { result.skipped.push_back({row, reason}); };
+    if (table.text(row, "mode") != "agg") {
+      skip("serving mode \"" + table.text(row, "mode") + "\" is not modelled: prefill and decode on GPUs of their own");
+      continue;
+    }
+    const std::string preset = preset_of(table.text(row, "model"));
+    if (preset.empty()) {
+      skip("model \"" + table.text(row, "model") + "\" is no preset");
+      continue;
+    }
+    const std::string& precision = table.text(row, "precision");
+    if (precision != "fp8" && precision != "fp4" && precision != "bf16") {
+      skip("precision \"" + precision + "\" is not modelled");
+      continue;
+    }
+    Request r;
+    r.name = "row " + std::to_string(row + 1);
+    r.isl = table.integer(row, "isl", 1);
+    r.osl = table.integer(row, "osl", 1);
+    r.concurrency = table.integer(row, "concurrency", 1);
+    r.tp = table.integer(row, "tp", 1);
+    r.moe_tp = table.integer(row, "moe_tp", 1);
+    r.ep = table.integer(row, "moe_ep", 1);
+    // Attention and experts are on the same GPUs: a column that is empty or contradicts the others follows from them.
+    r.dp = count_or(table, row, "attn_dp", 1);
+    if (r.tp * r.dp != r.moe_tp * r.ep && r.moe_tp * r.ep % r.tp == 0) r.dp = r.moe_tp * r.ep / r.tp;
+    base::JsonDocument document{table.file(), nullptr, {}};
+    document.root = std::make_shared<base::Json>(
+        scenario_of(r, model_section(preset, precision), preset, system));
+    try {
+      const auto scenario = std::make_shared<sim::Scenario>(sim::read_scenario(document));
+      Sample sample;
+      sample.row = row;
+      sample.measured_us = measured * 1e3;
+      sample.group = table.text(row, "model") + ", " + table.text(row, "backend") + ", TP" + std::to_string(r.tp) +
+                     (r.dp > 1 ? " x DP" + std::to_string(r.dp) : "") + ", MoE TP" + std::to_string(r.moe_tp) + " x EP" +
+                     std::to_string(r.ep);
+      sample.size = static_cast<double>(r.concurrency);
+      sample.size_unit = "requests";
+      sample.predict = [scenario](const System&, const profile::KernelParameters&) {
+        const results::Result step = sim::run(*scenario);
+        const double width = std::log1p(step.error);
+        return Estimate{step.serving->tpot, width, width};
+      };
+      result.samples.push_back(std::move(sample));
+    } catch (const base::InputError& error) {
+      skip(error.what());
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+TableKind serving_kind() {
+  TableKind kind;
+  kind.name = "E1";
+  kind.title = "serving end to end";
+  kind.columns = {"model", "system", "mode", "backend", "precision", "isl", "osl", "concurrency", "tp",
+                  "attn_dp", "moe_tp", "moe_ep", "tpot_ms"};
+  kind.scenarios = true;
+  kind.read = read;
+  return kind;
+}
+
+}  // namespace moesim::validation
