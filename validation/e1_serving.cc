@@ -1,6 +1,8 @@
 // E1: serving end to end, scored by the time per output token (TPOT). A row becomes the steady state of an aggregated
-// server: every step decodes one token of each running request, and computes the prompt tokens that come in meanwhile,
-// ISL / OSL per request. Nothing is fitted to it.
+// server: every step decodes one token of each running request and carries, on average, the ISL / OSL prompt tokens per
+// request that come in meanwhile. Servers compute prompts whole, up to a chunk of 8192 tokens (the default of vLLM,
+// SGLang and TensorRT-LLM), so that only some steps carry prompts: TPOT is the mean of steps with and without. Nothing
+// is fitted to these rows.
 #include <cctype>
 #include <cmath>
 
@@ -48,15 +50,33 @@ struct Request {
   std::string name;
   std::int64_t isl = 0, osl = 0, concurrency = 0;
   std::int64_t tp = 0, dp = 0, moe_tp = 0, ep = 0;
+
+  std::int64_t batch() const { return (concurrency + dp - 1) / dp; }  // of each copy of attention
 };
 
-base::Json scenario_of(const Request& r, const base::Json& model, const std::string& preset, const System& system) {
-  const std::int64_t gpus = r.tp * r.dp, batch = (r.concurrency + r.dp - 1) / r.dp;
-  const auto prefill = std::llround(static_cast<double>(batch * r.isl) / static_cast<double>(r.osl));
-  const bool deepseek = preset.starts_with("deepseek") || preset.starts_with("kimi");
+constexpr double kChunk = 8192;  // prompt tokens of one step
+
+// Which part of the steps carries prompts, and how many tokens of them for each copy of attention.
+struct Mix {
+  double share = 0;
+  std::int64_t prefill_tokens = 0;
+};
+Mix mix_of(const Request& r, std::int64_t batch) {
+  const double mean = static_cast<double>(batch * r.isl) / static_cast<double>(r.osl);
+  const double chunk = std::max(mean, std::min(kChunk, static_cast<double>(r.isl)));
+  return {mean / chunk, std::max<std::int64_t>(1, std::llround(chunk))};
+}
+
+base::Json scenario_of(const Request& r, std::int64_t prefill, const base::Json& model, const std::string& preset,
+                       const System& system) {
+  const std::int64_t gpus = r.tp * r.dp;
+  // Tokens that decode belong to different requests: neighbours share no more experts than any two.
+  base::Json generate{{"preset", "deepseek-v3-decode"}, {"seed", 1}};
+  if (!preset.starts_with("deepseek") && !preset.starts_with("kimi"))
+    generate = {{"preset", "qwen3-30b-a3b"}, {"seed", 1}, {"kept_middle", 0}, {"kept_last", 0}};
   base::Json step{{"scope", "model"},
                   {"phase", "decode"},
-                  {"batch", batch},
+                  {"batch", r.batch()},
                   {"kv_tokens", r.isl + r.osl / 2},
                   {"prefill_tokens", prefill}};
   if (prefill > 0) step["prompt_tokens"] = r.isl;
@@ -64,7 +84,7 @@ base::Json scenario_of(const Request& r, const base::Json& model, const std::str
           {"name", r.name},
           {"cluster", base::Json::parse(system.cluster_section(static_cast<std::int32_t>(gpus)))},
           {"model", model},
-          {"routing", {{"generate", {{"preset", deepseek ? "deepseek-v3-decode" : "qwen3-30b-a3b"}, {"seed", 1}}}}},
+          {"routing", {{"generate", generate}}},
           {"step", step},
           {"plan",
            {{"gpus", gpus}, {"tp", r.tp}, {"attention_dp", r.dp}, {"ep", r.ep}, {"moe_tp", r.moe_tp}}},
@@ -107,11 +127,15 @@ Samples read(const Table& table, const System& system) {
     // Attention and experts are on the same GPUs: a column that is empty or contradicts the others follows from them.
     r.dp = count_or(table, row, "attn_dp", 1);
     if (r.tp * r.dp != r.moe_tp * r.ep && r.moe_tp * r.ep % r.tp == 0) r.dp = r.moe_tp * r.ep / r.tp;
-    base::JsonDocument document{table.file(), nullptr, {}};
-    document.root = std::make_shared<base::Json>(
-        scenario_of(r, model_section(preset, precision), preset, system));
+    const Mix mix = mix_of(r, r.batch());
+    const auto step_with = [&](std::int64_t prefill) {
+      base::JsonDocument document{table.file(), nullptr, {}};
+      document.root = std::make_shared<base::Json>(
+          scenario_of(r, prefill, model_section(preset, precision), preset, system));
+      return std::make_shared<const sim::Scenario>(sim::read_scenario(document));
+    };
     try {
-      const auto scenario = std::make_shared<sim::Scenario>(sim::read_scenario(document));
+      const auto plain = step_with(0), mixed = step_with(mix.prefill_tokens);
       Sample sample;
       sample.row = row;
       sample.measured_us = measured * 1e3;
@@ -120,10 +144,11 @@ Samples read(const Table& table, const System& system) {
                      std::to_string(r.ep);
       sample.size = static_cast<double>(r.concurrency);
       sample.size_unit = "requests";
-      sample.predict = [scenario](const System&, const profile::KernelParameters&) {
-        const results::Result step = sim::run(*scenario);
-        const double width = std::log1p(step.error);
-        return Estimate{step.serving->tpot, width, width};
+      sample.predict = [plain, mixed, share = mix.share](const System&, const profile::KernelParameters&) {
+        const results::Result without = sim::run(*plain), with = sim::run(*mixed);
+        const base::Duration mean = without.total * (1 - share) + with.total * share;
+        const double width = std::log1p(std::max(without.error, with.error));
+        return Estimate{mean, width, width};
       };
       result.samples.push_back(std::move(sample));
     } catch (const base::InputError& error) {
