@@ -43,7 +43,8 @@ std::vector<ScoredSample> predict(const std::vector<Sample>& samples, const Syst
                    us * std::exp(-std::hypot(width, estimate.draw_low)),
                    us * std::exp(std::hypot(width, estimate.draw_high)),
                    estimate.draw_low,
-                   estimate.draw_high};
+                   estimate.draw_high,
+                   sample.scored};
     }
   });
   return scored;
@@ -86,7 +87,7 @@ Score validate(const calibration::Table& table, const TableKind& kind, const Sys
   std::vector<std::pair<std::string, std::vector<const ScoredSample*>>> groups;
   std::map<std::string, std::size_t> index;
   for (const ScoredSample& sample : score.samples) {
-    all.push_back(&sample);
+    if (sample.scored) all.push_back(&sample);
     const auto [at, is_new] = index.try_emplace(sample.group, groups.size());
     if (is_new) groups.emplace_back(sample.group, std::vector<const ScoredSample*>());
     groups[at->second].second.push_back(&sample);

@@ -23,6 +23,7 @@ struct ScoredSample {
   double predicted_us = 0;
   double low_us = 0, high_us = 0;      // 80 % interval
   double draw_low = 0, draw_high = 0;  // of that, log half-widths over the draws of a random routing
+  bool scored = true;
 };
 
 // Errors are predicted / measured - 1, as fractions; the bias is the median of the signed error.

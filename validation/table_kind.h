@@ -46,6 +46,7 @@ struct Sample {
   double size = 0;          // what residuals are shown against: bytes, operations or tokens
   std::string_view size_unit;
   std::string error_class;  // see profile::LogErrors; "" for most
+  bool scored = true;       // else predicted and reported as a group of its own, not in the table's errors
   double weight = 1;        // in the fit; 0 for a known outlier: scored all the same
   std::function<Estimate(const System&, const profile::KernelParameters&)> predict;
 };
