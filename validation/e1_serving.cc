@@ -74,7 +74,7 @@ base::Json scenario_of(const Request& r, std::int64_t prefill, const base::Json&
   // Tokens that decode belong to different requests: neighbours share no more experts than any two.
   base::Json generate{{"preset", "deepseek-v3-decode"}, {"seed", 1}};
   if (!preset.starts_with("deepseek") && !preset.starts_with("kimi"))
-    generate = {{"preset", "qwen3-30b-a3b"}, {"seed", 1}, {"kept_middle", 0}, {"kept_last", 0}};
+    generate["preset"] = "qwen3-30b-a3b-decode";
   base::Json step{{"scope", "model"},
                   {"phase", "decode"},
                   {"batch", r.batch()},
