@@ -73,8 +73,7 @@ base::Json scenario_of(const Request& r, std::int64_t prefill, const base::Json&
   const std::int64_t gpus = r.tp * r.dp;
   // Tokens that decode belong to different requests: neighbours share no more experts than any two.
   base::Json generate{{"preset", "deepseek-v3-decode"}, {"seed", 1}};
-  if (!preset.starts_with("deepseek") && !preset.starts_with("kimi"))
-    generate["preset"] = "qwen3-30b-a3b-decode";
+  if (!preset.starts_with("deepseek") && !preset.starts_with("kimi")) generate["preset"] = "qwen3-30b-a3b-decode";
   base::Json step{{"scope", "model"},
                   {"phase", "decode"},
                   {"batch", r.batch()},

@@ -5,9 +5,11 @@
 #include <sstream>
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/json.h"
+#include "calibration/table.h"
 #include "cli/program.h"
 
 namespace moesim::cli {
@@ -31,6 +33,9 @@ class Folder {
  private:
   fs::path path_;
 };
+
+constexpr const char* kServing =
+    "model,system,mode,backend,precision,isl,osl,concurrency,tp,attn_dp,moe_tp,moe_ep,ttft_ms,tpot_ms\n";
 
 struct Run {
   int code;
@@ -86,6 +91,28 @@ TEST_CASE("a profile fitted to one table is used by validate and only for its GP
   CHECK(other.err.find("\"b200\"") != std::string::npos);
 }
 
+TEST_CASE(
+    "serving is scored by the time per output token; what is not modelled is listed, TTFT is a group of its own") {
+  const Folder folder;
+  const std::string table = folder.write(
+      "e1.csv", std::string(kServing) + "Qwen3-30B-A3B,h100_sxm,agg,vllm,bf16,1024,1024,8,2,1,2,1,100,10\n" +
+                    "Qwen3-30B-A3B,h100_sxm,disagg,vllm,bf16,1024,1024,8,2,1,2,1,100,10\n" +
+                    "Nobody-9B,h100_sxm,agg,vllm,bf16,1024,1024,8,2,1,2,1,100,10\n");
+  const std::string json = folder.path("scores.json"), rows = folder.path("rows.csv");
+  const Run run = moesim({"validate", "--system", "h100_sxm", table, "--json", json, "--rows", rows});
+  CHECK(run.code == 0);
+  CHECK(run.out.find("TTFT, not scored") != std::string::npos);
+  const base::Json scores = base::Json::parse(base::read_file(json));
+  CHECK(scores["rows"] == 1);
+  CHECK(scores["skipped"].size() == 2);
+  const auto predicted = calibration::Table::read(rows);
+  CHECK(predicted.number(0, "predicted_us") > 1000);
+  CHECK(predicted.number(0, "ttft_predicted_us") > predicted.number(0, "predicted_us"));
+  CHECK(scores["median"].get<double>() ==
+        doctest::Approx(std::abs(predicted.number(0, "predicted_us") / 10000 - 1)).epsilon(1e-6));
+  CHECK(predicted.empty(1, "predicted_us"));
+}
+
 TEST_CASE("bad tables and systems give one clear line and exit code 2") {
   const Folder folder;
   const auto check = [&](const std::vector<std::string>& arguments, const std::vector<std::string>& says) {
@@ -110,8 +137,8 @@ TEST_CASE("bad tables and systems give one clear line and exit code 2") {
   table("n5.csv",
         "kernel,phase,dtype,ep,tokens_per_rank,hidden,topk,experts,latency_us\nx,combine,fp8,2,1,7168,8,256,9\n",
         {"n5.csv: line 2", "\"x\"", "NVLinkOneSided"});
-  table("e1.csv", "model,system,isl,osl,concurrency,ttft_ms,tpot_ms\nx,h100_sxm,1024,1024,8,100,10\n",
-        {"e1.csv", "not modelled yet"});
+  table("e1.csv", std::string(kServing) + "Qwen3-30B-A3B,h200_sxm,agg,vllm,bf16,1024,1024,8,2,1,2,1,100,10\n",
+        {"e1.csv: line 2", "\"system\"", "another system", "h100_sxm"});
   const std::string good = folder.write("good.csv", kGemm);
   check({"validate", "--system", "h100", good}, {"unknown system \"h100\"", "h100_sxm"});
   check({"validate", "--system", "b60", good}, {"b60", "NVIDIA"});
