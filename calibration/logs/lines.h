@@ -41,8 +41,8 @@ auto with_lines(std::string_view text, Read read) {
     if (error.place().empty() || error.place().front() != '/') throw;
     const std::size_t line = line_of_pointer(text, error.place());
     if (line == 0) throw;
-    const std::string what = error.what(), place = error.place();
-    const std::size_t at = what.find(place);
+    const std::string what = error.what();
+    const std::size_t at = what.find(error.place());
     throw base::InputError(error.source(), "line " + std::to_string(line),
                            at == std::string::npos ? what : what.substr(at));
   }

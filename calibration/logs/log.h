@@ -58,11 +58,11 @@ ImportedLog import_log(std::string_view text, const std::string& file, const Log
 bool looks_like_table(std::string_view text);
 
 // One format each: nothing if the text is not of it.
-std::optional<ImportedLog> import_nccl_text(std::string_view text, const std::string& file, const LogOptions& options);
-std::optional<ImportedLog> import_nccl_json(std::string_view text, const std::string& file, const LogOptions& options);
-std::optional<ImportedLog> import_nvbandwidth(std::string_view text, const std::string& file);
-std::optional<ImportedLog> import_perftest(std::string_view text, const std::string& file);
-std::optional<ImportedLog> import_deepep(std::string_view text, const std::string& file, const LogOptions& options);
-std::optional<ImportedLog> import_measurements(std::string_view text, const std::string& file);
+std::optional<ImportedLog> import_nccl_text(std::string_view text, const std::string& name, const LogOptions& options);
+std::optional<ImportedLog> import_nccl_json(std::string_view text, const std::string& name, const LogOptions& options);
+std::optional<ImportedLog> import_nvbandwidth(std::string_view text, const std::string& name);
+std::optional<ImportedLog> import_perftest(std::string_view text, const std::string& name);
+std::optional<ImportedLog> import_deepep(std::string_view text, const std::string& name, const LogOptions& options);
+std::optional<ImportedLog> import_measurements(std::string_view text, const std::string& name);
 
 }  // namespace moesim::calibration
