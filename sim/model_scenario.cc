@@ -145,7 +145,11 @@ ModelScenario read_model_step(const JsonObject& root, const workloads::Model& mo
   if (scenario.batch != 0) {
     const Lengths lengths = read_lengths(step.required("kv_tokens"));
     scenario.kv_mean = lengths.mean;
+  } else if (const auto node = step.optional("kv_tokens")) {
+    node->fail("without a batch that decodes", "a batch, or no kv_tokens");
   }
+  if (const auto node = step.optional("prompt_tokens"); node && scenario.prefill_tokens == 0)
+    node->fail("without prefill_tokens", "prefill_tokens, or no prompt_tokens");
   if (const auto node = step.optional("overlap"))
     scenario.overlap = static_cast<step::Overlap>(node->one_of({"none", "shared_expert", "two_batch"}));
   const bool two = scenario.overlap == step::Overlap::TwoBatch;
@@ -252,7 +256,7 @@ std::string make_model_routing(const RoutingInputs& in, ModelScenario& scenario,
   }
   const std::int64_t per_rank = first.back();
   const std::int32_t moe_layers = model.moe_layers();
-  scenario.routing.assign(static_cast<std::size_t>(moe_layers + scenario.draft_tokens), {});
+  scenario.routing.assign(static_cast<std::size_t>(moe_layers) + static_cast<std::size_t>(scenario.draft_tokens), {});
   std::string source;
   base::parallel_for(scenario.routing.size(), in.threads, [&](std::size_t i) {
     const bool draft = static_cast<std::int32_t>(i) >= moe_layers;

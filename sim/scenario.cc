@@ -216,8 +216,8 @@ void read_experts(const JsonObject& root, Scenario& scenario) {
     return lowering::choose_expert_kernel(name, scenario.model, scenario.profile, scenario.kernel);
   };
   // What experts cannot be follows from the communication kernel where that brings them.
-  const bool brought = name == "auto" && scenario.kernel != kAllReduce &&
-                       lowering::make_communication_kernel(scenario.kernel)->fused();
+  const bool brought =
+      name == "auto" && scenario.kernel != kAllReduce && lowering::make_communication_kernel(scenario.kernel)->fused();
   if (brought)
     scenario.expert_kernel = at(root.required("communication").member("kernel"), choose);
   else

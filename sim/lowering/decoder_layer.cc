@@ -165,7 +165,8 @@ PartCost DecoderCosts::attention(const Attention& whole, const PassTokens& token
     product(sum, m, heads * own.head_dim * (own.output_gate ? 2 : 1) + keys, hidden, dtype_);
   } else {
     // The weights of everything but the output projection, as one product.
-    const double inputs = attention_parameters(own, model_->hidden) / static_cast<double>(hidden) - heads * value;
+    const double inputs =
+        attention_parameters(own, model_->hidden) / static_cast<double>(hidden) - static_cast<double>(heads * value);
     product(sum, m, std::max<std::int64_t>(1, std::llround(inputs)), hidden, dtype_);
   }
   core(sum, own, tokens);

@@ -52,8 +52,8 @@ class DecoderCosts {
  public:
   DecoderCosts(const workloads::Model& model, const profile::Profile& profile, std::int32_t tp);
 
-  // `attention` is one of the model's.
-  PartCost attention(const workloads::Attention& attention, const PassTokens& tokens) const;
+  // `whole` is one of the model's, before it is cut over ranks.
+  PartCost attention(const workloads::Attention& whole, const PassTokens& tokens) const;
   PartCost gate(std::int64_t tokens) const;
   PartCost dense_ffn(std::int64_t tokens) const;
   // Of all tokens of the copy of attention; no norm: it is the gate's.

@@ -45,8 +45,8 @@ class Explainer {
   // `hot`: the rank with most bytes, which takes `time`.
   results::Skew skew(const ExchangeOfTokens& exchange, std::size_t hot, base::Duration time) const;
   results::Binding hot_link(std::size_t part) const;
-  results::CriticalStep compute_step(std::size_t compute, base::Duration start, base::Duration end) const;
-  results::CriticalStep transfer_step(std::size_t exchange, std::size_t flow, bool delivered, base::Duration start,
+  results::CriticalStep compute_step(std::size_t index, base::Duration start, base::Duration end) const;
+  results::CriticalStep transfer_step(std::size_t index, std::size_t flow_index, bool delivered, base::Duration start,
                                       base::Duration end) const;
   const std::string& name(const StepPart& part, std::int32_t rank) const;
 
@@ -60,7 +60,7 @@ class Explainer {
 void add_to_phase(const results::Phase& phase, results::Phase& sum);
 
 // Fills phases, critical_path, binding and links of `result` from a layer's run.
-void explain(const MoeLayer& layer, const MoeLayerGraph& tasks, const results::Timeline& timeline,
+void explain(const MoeLayer& layer, const MoeLayerGraph& lowered, const results::Timeline& timeline,
              results::Result& result);
 
 }  // namespace moesim::step
