@@ -32,7 +32,7 @@ bool convert(const char* raw, std::size_t count, std::uint16_t* ids) {
     std::memcpy(&value, raw + i * sizeof(T), sizeof(T));
     least = std::min(least, value);
     greatest = std::max(greatest, value);
-    ids[i] = static_cast<std::uint16_t>(value);  // -1 becomes kPaddingId
+    ids[i] = static_cast<std::uint16_t>(value + 0);  // sign-extended: -1 becomes kPaddingId
   }
   return std::cmp_greater_equal(least, -1) && std::cmp_less_equal(greatest, kMaxExpertId);
 }

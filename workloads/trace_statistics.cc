@@ -189,7 +189,7 @@ double hot_expert_overlap(const Trace& trace, std::int32_t experts) {
     }
     for (const int n : lists) sum += n * (n - 1) / 2.0;  // pairs of lists that share it
   }
-  return sum / (trace.layers * static_cast<double>(tenth) * (kParts * (kParts - 1) / 2));
+  return sum / (trace.layers * static_cast<double>(tenth) * (kParts * (kParts - 1) / 2.0));
 }
 
 std::int32_t experts_seen(const Trace& trace) {
