@@ -41,7 +41,7 @@ std::string error_of(const std::string& text, const LogOptions& options = {}) {
   try {
     import_log(text, "damaged", options);
   } catch (const base::InputError& error) {
-    const std::string what = error.what();
+    std::string what = error.what();
     CHECK(what.find('\n') == std::string::npos);
     return what;
   }

@@ -113,7 +113,7 @@ TEST_CASE("a routing section takes expert counts and the law of kernel benchmark
   base::RandomStream stream(3, "power law", 1);
   CHECK(expert_loads({ids, 2}, 8) == draw_power_law({1.2, 200, 2, 8}, stream));
   CHECK(warnings.empty());
-  RoutingSource(law.node, tests::model_preset("deepseek-v3"), warnings);
+  const RoutingSource grouped(law.node, tests::model_preset("deepseek-v3"), warnings);
   REQUIRE(warnings.size() == 1);
   CHECK(warnings[0] == Contains("experts of any groups"));
 

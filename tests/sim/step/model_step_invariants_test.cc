@@ -101,7 +101,7 @@ TEST_CASE("relabelled GPUs take as long: their tokens and their experts move wit
   const auto with = [&](bool relabelled) {
     const auto moved = [&](int gpu) { return relabelled ? (3 * gpu + 1) % 4 : gpu; };
     workloads::Trace trace;
-    trace.tokens = 4 * 8;
+    trace.tokens = 32;
     trace.layers = 2;
     trace.top_k = 2;
     trace.passes = {0, trace.tokens};
@@ -110,7 +110,8 @@ TEST_CASE("relabelled GPUs take as long: their tokens and their experts move wit
       for (int gpu = 0; gpu < 4; ++gpu) {
         for (int token = 0; token < 8; ++token) {
           const int first = token < 2 + gpu ? 0 : (gpu + token + layer) % 4, second = (first + 1 + token % 3) % 4;
-          const auto row = static_cast<std::size_t>((layer * 4 + moved(gpu)) * 8 + token);
+          const std::size_t row =
+              std::size_t{8} * static_cast<std::size_t>(layer * 4 + moved(gpu)) + static_cast<std::size_t>(token);
           trace.ids[2 * row] = static_cast<std::uint16_t>(moved(first));
           trace.ids[2 * row + 1] = static_cast<std::uint16_t>(moved(second));
         }
@@ -178,7 +179,8 @@ TEST_CASE("both engines agree on a small step") {
       parts.cluster = star(4);
       parts.step = R"("batch": 8, "kv_tokens": 512, "overlap": "two_batch")";
       parts.communication = R"({"kernel": "ideal"})";
-      parts.more = std::string(R"("profile": {"preset": "ideal"}, "plan": )") + plan + ", \"engine\": {\"name\": \"" + engine + "\"}";
+      parts.more = std::string(R"("profile": {"preset": "ideal"}, "plan": )") + plan + ", \"engine\": {\"name\": \"" +
+                   engine + "\"}";
       return run(parts);
     };
     const auto fluid = with("fluid"), oracle = with("simgrid");
