@@ -36,7 +36,10 @@ struct KernelFit {
 };
 
 // `tables` names the files. Values are rounded to 4 significant digits, so that what is shipped is what was scored.
+// With `shipped`, the values that hold for this GPU already, the priors are these (wider by what machines of one kind
+// may differ) instead of the declared ones: what few rows do not say stays as shipped.
 KernelFit fit_kernel(const profile::KernelModel& model, std::span<const KernelObservation> observations,
-                     std::span<const std::string> tables, const FitOptions& options = {});
+                     std::span<const std::string> tables, const FitOptions& options = {},
+                     const profile::KernelParameters* shipped = nullptr);
 
 }  // namespace moesim::calibration

@@ -79,9 +79,10 @@ std::vector<TableKind> unmodelled_kinds() {
 }
 
 std::vector<TableKind> table_kinds() {
-  std::vector<TableKind> kinds{
-      nccl_kind(),      deepep_ll_kind(), deepep_ll_nodes_kind(), deepep_normal_kind(), nvlink_alltoall_kind(),
-      fused_moe_kind(), gemm_kind(),      grouped_gemm_kind(),    wide_ep_kind(),       mla_kind()};
+  std::vector<TableKind> kinds{nccl_kind(),          deepep_ll_kind(),       deepep_ll_nodes_kind(),
+                               deepep_normal_kind(), nvlink_alltoall_kind(), fused_moe_kind(),
+                               gemm_kind(),          grouped_gemm_kind(),    wide_ep_kind(),
+                               mla_kind(),           moe_kernels_kind()};
   for (TableKind& kind : unmodelled_kinds()) kinds.push_back(std::move(kind));
   return kinds;
 }

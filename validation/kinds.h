@@ -17,6 +17,7 @@ TableKind gemm_kind();             // C1
 TableKind grouped_gemm_kind();     // C2
 TableKind wide_ep_kind();          // C3
 TableKind mla_kind();              // C4
+TableKind moe_kernels_kind();      // M1
 std::vector<TableKind> unmodelled_kinds();
 
 // In the order in which they are tried; of several that match, the one with most columns is meant.

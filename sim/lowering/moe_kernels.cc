@@ -81,6 +81,10 @@ profile::KernelParameters assumed_moe_parameters(std::string_view kernel) {
   return {};
 }
 
+profile::KernelParameters moe_parameters(std::string_view kernel, const profile::Profile& profile) {
+  return profile.calibration(kernel) == nullptr ? assumed_moe_parameters(kernel) : profile.kernel(kernel);
+}
+
 KernelCost rms_norm_cost(const TokenShape& shape, const profile::Profile& profile,
                          const profile::KernelParameters& parameters) {
   const double tokens = number(shape.tokens);
