@@ -142,6 +142,10 @@ ModelScenario read_model_step(const JsonObject& root, const workloads::Model& mo
     root.required("step").fail("no tokens", "a batch that decodes, or prefill_tokens");
   scenario.prompt_tokens = step.get("prompt_tokens", std::max<std::int64_t>(1, scenario.prefill_tokens),
                                     [](const JsonNode& n) { return n.integer(1, kMaxTokens); });
+  if (scenario.prefill_tokens == 0)
+    if (const auto node = step.optional("prompt_tokens")) node->fail("without prefill_tokens", "no such member");
+  if (scenario.batch == 0)
+    if (const auto node = step.optional("kv_tokens")) node->fail("without a batch that decodes", "no such member");
   if (scenario.batch != 0) {
     const Lengths lengths = read_lengths(step.required("kv_tokens"));
     scenario.kv_mean = lengths.mean;
