@@ -20,7 +20,7 @@ TEST_CASE("a rank waits until the last of those that it receives from has starte
   // Three ranks start at 1, 4 and 2 s and are done at 6, 6 and 2.5 s.
   const auto timeline = at({1, 4, 2, 6, 6, 2.5});
   Meeting meeting{
-      {0, 1, 2}, {EventId(0), EventId(1), EventId(2)}, {EventId(3), EventId(4), EventId(5)}, nullptr, false};
+      {0, 1, 2}, {EventId(0U), EventId(1U), EventId(2U)}, {EventId(3U), EventId(4U), EventId(5U)}, nullptr, false};
   CHECK(late_senders(meeting, timeline) == std::vector<double>{3, 0, 0.5});  // not longer than until it is done
   // Rank 0 receives from rank 2 alone, rank 2 from nobody.
   workloads::Traffic traffic;
