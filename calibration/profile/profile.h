@@ -52,9 +52,9 @@ struct Profile {
   std::vector<std::string> assumptions() const;
 };
 
-// The scenario's "profile" section (null: absent), for a cluster of `gpu`: absent, {"preset": NAME} or {"file": PATH}
-// (beside the scenario, as `calibrate fit -o` writes it). The profile of another GPU is an InputError; "ideal" fits
-// every cluster.
+// The scenario's "profile" section (null: absent) for a cluster of `gpu`: {"preset": NAME} or {"file": PATH} (as
+// `calibrate fit -o` writes it), of that GPU or "ideal"; {"override": {"hbm_bandwidth": "8 TB/s"}} (or hbm_capacity,
+// bf16, fp8, fp4) makes it hypothetical, with kernels as efficient as before; results say so. Throws InputError.
 Profile read_profile(const base::JsonNode* node, const std::string& gpu);
 
 // Throws InputError for an unknown name.
