@@ -1,8 +1,8 @@
 // E1: serving end to end, scored by the time per output token (TPOT). A row becomes the steady state of an aggregated
 // server: every step decodes one token of each running request and carries, on average, the ISL / OSL prompt tokens per
 // request that come in meanwhile. Servers compute prompts whole, up to a chunk of 8192 tokens (the default of vLLM,
-// SGLang and TensorRT-LLM), so that only some steps carry prompts: TPOT is the mean of steps with and without. Nothing
-// is fitted to these rows.
+// SGLang and TensorRT-LLM), so that only some steps carry prompts: TPOT is the mean of steps with and without. No
+// parameter is fitted to these rows, but this rule and the routing below were chosen after seeing their errors.
 #include <cctype>
 #include <cmath>
 #include <mutex>
