@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/random.h"
 #include "workloads/balanced.h"
 #include "workloads/counted_routing.h"
 #include "workloads/expert_counts.h"
@@ -134,12 +135,29 @@ std::vector<std::uint16_t> counted_tokens(const ExpertCounts& counts, std::uint6
   return ids;
 }
 
+// The recording's tokens, then those of passes drawn with replacement until there are `tokens`.
+std::vector<std::uint16_t> resampled(const Trace& trace, std::int32_t moe_layer, std::int64_t tokens,
+                                     std::uint64_t seed) {
+  const LayerRouting layer = trace.layer(moe_layer);
+  std::vector<std::uint16_t> ids(layer.experts.begin(), layer.experts.end());
+  base::RandomStream draws(seed, "passes of a recording");  // the same for every layer
+  for (std::int64_t missing = tokens - trace.tokens; missing > 0;) {
+    const auto pass = static_cast<std::size_t>(draws.below(trace.num_passes()));
+    const std::int64_t count = std::min(missing, trace.passes[pass + 1] - trace.passes[pass]);
+    const auto own = layer.slice(trace.passes[pass], count).experts;
+    ids.insert(ids.end(), own.begin(), own.end());
+    missing -= count;
+  }
+  return ids;
+}
+
 }  // namespace
 
 struct RoutingSource::State {
   JsonNode node;
   Model model;
   std::optional<Trace> recording;
+  std::optional<std::uint64_t> extend;  // the seed with which passes of the recording are drawn
   std::optional<GeneratorParameters> generator;
   std::optional<ExpertCounts> counts;
   std::uint64_t counts_seed = 0;
@@ -160,14 +178,16 @@ struct RoutingSource::State {
 };
 
 RoutingSource::RoutingSource(const JsonNode& node, const Model& model, std::vector<std::string>& warnings)
-    : state_(std::make_unique<State>(State{node, model, {}, {}, {}, 0, {}})) {
-  const JsonObject object(node, {"preset", "generate", "trace", "layers", "pass", "counts", "seed", "power_law"});
+    : state_(std::make_unique<State>(State{node, model, {}, {}, {}, {}, 0, {}})) {
+  const JsonObject object(node,
+                          {"preset", "generate", "trace", "layers", "pass", "extend", "counts", "seed", "power_law"});
   int forms = 0;
   for (const char* key : {"preset", "generate", "trace", "counts", "power_law"}) forms += object.has(key) ? 1 : 0;
   if (forms != 1) node.fail("routing needs one of \"preset\", \"generate\", \"trace\", \"counts\" and \"power_law\"");
-  for (const char* key : {"layers", "pass"})
+  for (const char* key : {"layers", "pass", "extend"})
     if (object.has(key) && !object.has("trace")) object.required(key).fail("only a \"trace\" has this");
-  if (object.has("seed") && !object.has("counts")) object.required("seed").fail("only \"counts\" have this here");
+  if (object.has("seed") && !object.has("counts") && !object.has("extend"))
+    object.required("seed").fail("only \"counts\" and what is extended have this here");
   if (const auto preset = object.optional("preset")) {
     if (preset->string() != "balanced")
       preset->fail("unknown routing preset", "\"balanced\", or {\"generate\": {\"preset\": ..., \"seed\": 1}}");
@@ -180,6 +200,10 @@ RoutingSource::RoutingSource(const JsonNode& node, const Model& model, std::vect
     state_->power_law = read_power_law(*law, model, warnings);
   } else {
     state_->recording = read_recording(object, model, warnings);
+    if (const auto extend = object.optional("extend")) {
+      extend->one_of({"resample"});
+      state_->extend = object.get("seed", std::uint64_t{1}, read_seed);
+    }
   }
 }
 
@@ -193,14 +217,20 @@ Trace RoutingSource::layer(std::int32_t moe_layer, std::int64_t tokens_per_rank,
   const std::int64_t tokens = tokens_per_rank * ranks;
   if (state_->recording) {
     const Trace& trace = *state_->recording;
+    const std::string source = trace.source + " layer " + std::to_string(moe_layer);
+    if (trace.tokens < tokens && state_->extend)
+      return one_layer(model, resampled(trace, moe_layer, tokens, *state_->extend),
+                       source + ", passes drawn anew after the first " + std::to_string(trace.tokens) +
+                           " tokens, seed " + std::to_string(*state_->extend));
     if (trace.tokens < tokens)
       state_->node.member("trace").fail(
           "the trace has " + std::to_string(trace.tokens) + " tokens, " + std::to_string(tokens) + " are needed (" +
               std::to_string(tokens_per_rank) + " on each of " + std::to_string(ranks) + " GPUs)",
-          trace.tokens < ranks ? "a longer trace or fewer GPUs"
-                               : "tokens_per_gpu of at most " + std::to_string(trace.tokens / ranks));
+          trace.tokens < ranks
+              ? "a longer trace or fewer GPUs"
+              : "tokens_per_gpu of at most " + std::to_string(trace.tokens / ranks) + ", or \"extend\": \"resample\"");
     const auto ids = trace.layer(moe_layer).slice(0, tokens).experts;
-    return one_layer(model, {ids.begin(), ids.end()}, trace.source + " layer " + std::to_string(moe_layer));
+    return one_layer(model, {ids.begin(), ids.end()}, source);
   }
   if (state_->draws())
     return one_layer(model, state_->draw(moe_layer, tokens),

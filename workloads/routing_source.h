@@ -29,9 +29,12 @@ struct RoutingRequest {
 //   {"power_law": {"exponent": 1.2, "seed": 1}}
 //       the selections that benchmarks of expert kernels draw for the whole batch (workloads/power_law.h), dealt to
 //       tokens at random
-//   {"trace": "file.npy" | "file.npz" | "file.jsonl", "layers": 48, "pass": "largest"}
+//   {"trace": "file.npy" | "file.npz" | "file.jsonl", "layers": 48, "pass": "largest",
+//    "extend": "resample", "seed": 1}
 //       a path relative to the scenario's folder; "layers" as in workloads/trace_file.h; "pass" takes the tokens of one
-//       forward pass (its number, or "largest"), else all passes follow each other
+//       forward pass (its number, or "largest"), else all passes follow each other; where a step needs more tokens,
+//       "extend" draws further passes of the recording with replacement, each whole and the same one in all layers, so
+//       that tokens keep the neighbours that they had (the last is cut)
 // Reads a trace file once; each layer can then be had for any number of ranks and tokens. Throws InputError for a trace
 // whose layers, top_k or expert ids are not the model's.
 class RoutingSource {
@@ -42,7 +45,8 @@ class RoutingSource {
   RoutingSource(RoutingSource&&) noexcept;
 
   // A one-layer trace of tokens_per_rank * ranks tokens: of a recording its first ones. A recording with fewer is an
-  // InputError that names the largest tokens_per_gpu that would do. `source` holds the content hash or all parameters.
+  // InputError that names the largest tokens_per_gpu that would do, unless it is extended. `source` holds the content
+  // hash or all parameters.
   Trace layer(std::int32_t moe_layer, std::int64_t tokens_per_rank, std::int32_t ranks) const;
   // Tokens [first, first + count) of one layer, or as many of them as a recording has (perhaps none); every balanced
   // token is like the others.

@@ -109,6 +109,46 @@ TEST_CASE("a trace that is too short says how many tokens would do") {
         }) == Contains("a longer trace or fewer GPUs"));
 }
 
+TEST_CASE("a recording is extended by whole passes, the same ones in every layer") {
+  const Model model = small_model();
+  const ScratchFolder folder;
+  // Three forward passes of 2, 3 and 1 tokens; the experts of token t in layer l are t and t + 1 + l (mod 8).
+  std::string lines;
+  const std::vector<std::vector<int>> passes{{0, 1}, {2, 3, 4}, {5}};
+  for (const std::vector<int>& pass : passes) {
+    for (int layer = 0; layer < 4; ++layer) {
+      std::string ids;
+      for (const int token : pass)
+        ids +=
+            (ids.empty() ? "[" : ", [") + std::to_string(token) + ", " + std::to_string((token + 1 + layer) % 8) + "]";
+      lines += "{\"topk_ids\": [" + ids + "]}\n";
+    }
+  }
+  const std::string file = folder.write("trace.jsonl", lines);
+  const auto with = [&](const std::string& more, std::int32_t layer) {
+    return routed("{\"trace\": \"" + file + "\", \"layers\": 4" + more + "}", {&model, layer, 10, 2});
+  };
+  CHECK(input_error([&] { with("", 0); }) == Contains("\"extend\": \"resample\""));
+  const Trace first = with(R"(, "extend": "resample")", 0), third = with(R"(, "extend": "resample")", 2);
+  REQUIRE(first.tokens == 20);
+  for (std::size_t token = 0; token < 20; ++token) {
+    CHECK(first.ids[2 * token] == third.ids[2 * token]);  // the same tokens in both layers
+    if (token < 6) CHECK(first.ids[2 * token] == token);  // the recording's own come first
+  }
+  // Whole passes follow: each starts with the first token of one and runs to its end.
+  for (std::size_t token = 6; token < 20;) {
+    const std::uint16_t begin = first.ids[2 * token];
+    REQUIRE((begin == 0 || begin == 2 || begin == 5));
+    const std::size_t length = begin == 0 ? 2 : begin == 2 ? 3 : 1;
+    for (std::size_t i = 0; i < length && token < 20; ++i, ++token) CHECK(first.ids[2 * token] == begin + i);
+  }
+  CHECK(with(R"(, "extend": "resample", "seed": 2)", 0).ids != first.ids);
+  CHECK(with(R"(, "extend": "resample", "seed": 1)", 0).ids == first.ids);
+  CHECK(with(R"(, "extend": "resample")", 0).source == Contains("seed 1"));
+  CHECK(input_error([&] { with(R"(, "seed": 2)", 0); }) == Contains("/seed"));
+  CHECK(input_error([&] { with(R"(, "extend": "repeat")", 0); }) == Contains("resample"));
+}
+
 TEST_CASE("a trace that is not the model's is refused, naming both") {
   const Model model = small_model();
   const ScratchFolder folder;
@@ -135,7 +175,7 @@ TEST_CASE("routing sections that say nothing or too much are refused") {
                          "one of \"preset\", \"generate\", \"trace\", \"counts\" and"},
                         {R"({"preset": "uniform"})", "/preset: unknown routing preset"},
                         {R"({"preset": "balanced", "layers": 4})", "/layers: only a \"trace\" has this"},
-                        {R"({"preset": "balanced", "seed": 4})", "/seed: only \"counts\" have this"},
+                        {R"({"preset": "balanced", "seed": 4})", "/seed: only \"counts\" and what is extended"},
                         {R"({"trace": "absent.npy"})", "absent.npy: cannot be read"},
                         {R"({"trace": 3})", "/trace: not a text"},
                         {R"("balanced")", "not an object"}}) {
