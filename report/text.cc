@@ -169,6 +169,9 @@ std::string serving_text(const Result& result) {
   out += "  exposed communication " + base::to_string(serving.exposed) + " (" +
          percent(serving.exposed / result.total) + "), launches and start-ups on the critical path " +
          base::to_string(serving.launch) + " (" + percent(serving.launch / result.total) + ")\n";
+  if (serving.waiting > base::Duration(0))
+    out += "  a GPU waits " + base::to_string(serving.waiting) + " (" + percent(serving.waiting / result.total) +
+           ") for slower ones, on average\n";
   if (serving.memory) {
     const results::MemoryUse& m = *serving.memory;
     const base::Bytes all = m.weights + m.caches + m.activations + m.communication + m.other;
@@ -221,13 +224,13 @@ std::string text(const Result& result) {
   out += "\n";
   out += wrap("Why: " + why(result) + ".", 5) + "\n";
 
-  Table phases({"phase", "critical path", "fastest GPU", "mean", "slowest", "mean wait", "sent by all", "busiest GPU",
-                "max/mean load"});
+  Table phases({"phase", "critical path", "fastest GPU", "mean GPU", "of it waiting", "slowest", "sent by all",
+                "busiest GPU", "max/mean load"});
   for (const Phase& phase : result.phases) {
-    const bool transfer = phase.sent.value() > 0;
+    const bool transfer = phase.sent.value() > 0, waits = phase.mean_late > base::Duration(0);
     phases.add_row({phase.name, base::to_string(phase.critical), base::to_string(phase.fastest_rank),
-                    base::to_string(phase.mean_rank), base::to_string(phase.slowest_rank),
-                    transfer ? base::to_string(phase.mean_wait) : "-", transfer ? base::to_string(phase.sent) : "-",
+                    base::to_string(phase.mean_rank), waits ? base::to_string(phase.mean_late) : "-",
+                    base::to_string(phase.slowest_rank), transfer ? base::to_string(phase.sent) : "-",
                     transfer ? base::to_string(phase.per_gpu) : "-", base::format_number(phase.imbalance)});
   }
   out += phases.text();
@@ -269,6 +272,12 @@ std::string text(const Comparison& comparison) {
     serving("tokens/s/user", [](const results::Serving& s) {
       return s.tokens_per_s_per_user > 0 ? rate(s.tokens_per_s_per_user) : std::string("-");
     });
+    serving("time per output token", [](const results::Serving& s) {
+      return s.tpot > base::Duration(0) ? base::to_string(s.tpot) : std::string("-");
+    });
+    serving("prefill tokens/s/GPU", [](const results::Serving& s) {
+      return s.prefill_tokens > 0 ? rate(s.prefill_tokens_per_s_per_gpu) : std::string("-");
+    });
     serving("plan", [](const results::Serving& s) { return s.plan; });
     serving("sequences", [](const results::Serving& s) { return std::to_string(s.sequences); });
   }
@@ -287,6 +296,7 @@ std::string text(const Comparison& comparison) {
     add_row(table, comparison, "  " + phase, [&](const Result& r) { return phase_time(r, phase); });
   if (whole) {
     serving("exposed communication", [](const results::Serving& s) { return base::to_string(s.exposed); });
+    serving("waiting for slower GPUs, mean", [](const results::Serving& s) { return base::to_string(s.waiting); });
     serving("launches on the critical path", [](const results::Serving& s) { return base::to_string(s.launch); });
   }
   for (const char* name : {"dispatch", "combine"}) {

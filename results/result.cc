@@ -22,6 +22,7 @@ base::Json to_json(const Phase& phase) {
           {"fastest_rank_s", phase.fastest_rank.value()},
           {"mean_rank_s", phase.mean_rank.value()},
           {"slowest_rank_s", phase.slowest_rank.value()},
+          {"mean_late_s", phase.mean_late.value()},
           {"mean_wait_s", phase.mean_wait.value()},
           {"sent_bytes", phase.sent.value()},
           {"per_gpu_bytes_per_s", phase.per_gpu.value()},
@@ -85,7 +86,8 @@ base::Json to_json(const Serving& serving) {
                      {"output_tokens_per_s_per_gpu", serving.output_tokens_per_s_per_gpu},
                      {"prefill_tokens_per_s_per_gpu", serving.prefill_tokens_per_s_per_gpu},
                      {"launch_s", serving.launch.value()},
-                     {"exposed_communication_s", serving.exposed.value()}};
+                     {"exposed_communication_s", serving.exposed.value()},
+                     {"waiting_s", serving.waiting.value()}};
   if (serving.memory) json["memory"] = to_json(*serving.memory);
   return json;
 }

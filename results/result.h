@@ -43,6 +43,7 @@ struct Phase {
   base::Duration fastest_rank;  // from the rank's own start to its end
   base::Duration mean_rank;
   base::Duration slowest_rank;
+  base::Duration mean_late;  // of mean_rank: until the last of those that a rank receives from has started
   base::Duration mean_wait;  // from a rank's own end to that of the last, mean over the ranks
   base::Bytes sent;          // by all GPUs together, self-traffic excluded; 0 for compute
   base::Bandwidth per_gpu;   // busiest GPU's bytes (sent or received) over the time from first start to last end
@@ -102,6 +103,8 @@ struct Serving {
   double prefill_tokens_per_s_per_gpu = 0;
   base::Duration launch;            // launches and start-ups on the critical path
   base::Duration exposed;           // communication on the critical path
+  base::Duration waiting;           // of a GPU in exchanges and collectives, mean over a stage's GPUs, stages added up:
+                                    // nothing to compute, and a GPU that it receives from has not started
   std::optional<MemoryUse> memory;  // absent: not checked
 };
 

@@ -151,8 +151,10 @@ void read_jitter(const JsonNode& step, Scenario& scenario) {
 }
 
 void read_step(const JsonNode& node, Scenario& scenario) {
+  // First, so that a misspelt scope is not told of by the members of another.
+  if (node.is_object() && node.json().contains("scope")) node.member("scope").one_of({"moe_layer", "model"});
   const JsonObject step(node, {"scope", "layer", "phase", "tokens_per_gpu", "start_jitter"});
-  step.required("scope").one_of({"moe_layer"});
+  step.required("scope");
   for (const std::int32_t layer : read_layers(step.required("layer"), scenario.model))
     scenario.layers.push_back({layer, {}, {}, {}});
   scenario.phase = "decode";
@@ -240,6 +242,9 @@ void read_engine(const JsonObject& root, Scenario& scenario) {
 
 void read_whole_model(const JsonObject& root, int threads, Scenario& scenario) {
   const auto gpus = static_cast<std::int32_t>(scenario.cluster.gpus.size());
+  if (scenario.model.attention.empty())
+    root.required("model").fail("nothing is said about the attention of " + scenario.model.name,
+                                "\"attention\": a list as `moesim model show` prints it");
   auto whole = std::make_shared<ModelScenario>(read_model_step(root, scenario.model, gpus, scenario.phase));
   scenario.cluster.gpus.resize(static_cast<std::size_t>(whole->plan.gpus));
   read_jitter(root.required("step"), scenario);
@@ -262,22 +267,21 @@ void read_whole_model(const JsonObject& root, int threads, Scenario& scenario) {
   scenario.whole = std::move(whole);
 }
 
-void warn_of_inputs_without_effect(const JsonObject& root, Scenario& scenario) {
+// Of the sections that only experts need.
+void warn_of_sparse_inputs(const JsonObject& root, Scenario& scenario) {
   const auto warn = [&](const std::string& text) { scenario.warnings.push_back(text); };
   const JsonNode communication = root.required("communication");
-  const bool silent = scenario.cluster.gpus.size() == 1;
+  const bool dispatches = scenario.whole == nullptr || scenario.whole->dealt;
   for (const char* key : {"dispatch", "combine"}) {
-    if (silent && communication.json().contains(key))
+    if (!communication.json().contains(key)) continue;
+    if (scenario.cluster.gpus.size() == 1)
       warn(std::string("communication.") + key + " has no effect: one GPU sends nothing");
+    else if (!dispatches)
+      warn(std::string("communication.") + key + " has no effect: every GPU has all tokens");
   }
   for (const auto& [key, kernel] : {std::pair("sms", "deepep_normal"), std::pair("hook", "deepep_low_latency")}) {
     if (scenario.kernel != kernel && communication.json().contains(key))
       warn(std::string("communication.") + key + " has no effect: it is of " + kernel + ", not of " + scenario.kernel);
-  }
-  const JsonNode model = root.required("model");
-  for (const char* key : {"weights", "expert_ffn"}) {
-    if (scenario.profile.ideal && model.json().contains("preset") && model.json().contains(key))
-      warn(std::string("model.") + key + " has no effect: with profile \"ideal\" experts take no time");
   }
   const JsonNode routing = root.required("routing");
   if (member_text(routing, "preset") == "balanced" && root.has("placement"))
@@ -288,6 +292,18 @@ void warn_of_inputs_without_effect(const JsonObject& root, Scenario& scenario) {
     if (generator && generator->ends_with("-" + phase) && scenario.phase != phase)
       warn("step.phase is " + scenario.phase + ", but the routing statistics \"" + *generator + "\" are of " + phase);
   }
+}
+
+void warn_of_inputs_without_effect(const JsonObject& root, Scenario& scenario) {
+  const auto warn = [&](const std::string& text) { scenario.warnings.push_back(text); };
+  const JsonNode model = root.required("model");
+  for (const char* key : {"weights", "expert_ffn"}) {
+    if (scenario.profile.ideal && model.json().contains("preset") && model.json().contains(key))
+      warn(std::string("model.") + key + " has no effect: with profile \"ideal\" experts take no time");
+  }
+  if (scenario.model.experts > 0) return warn_of_sparse_inputs(root, scenario);
+  for (const char* key : {"routing", "placement", "communication", "experts"})
+    if (root.has(key)) warn(std::string(key) + " has no effect: " + scenario.model.name + " has no experts");
 }
 
 }  // namespace
@@ -324,8 +340,8 @@ Scenario read_scenario(const base::JsonDocument& document, int threads) {
     read_experts(root, scenario);
     read_engine(root, scenario);
     make_traffic(root, threads, scenario);
-    warn_of_inputs_without_effect(root, scenario);
   }
+  warn_of_inputs_without_effect(root, scenario);
 
   base::Json text = *document.root;
   text["name"] = scenario.name;

@@ -185,6 +185,13 @@ PartCost DecoderCosts::gate(std::int64_t tokens) const {
   return sum.result();
 }
 
+PartCost DecoderCosts::from_latent(std::int64_t tokens) const {
+  if (profile_->ideal || tokens == 0 || model_->latent_width == 0) return {};
+  Sum sum;
+  product(sum, tokens, model_->hidden, model_->latent_width, dtype_);
+  return sum.result();
+}
+
 PartCost DecoderCosts::dense_ffn(std::int64_t tokens) const {
   if (profile_->ideal || tokens == 0) return {};
   Sum sum;

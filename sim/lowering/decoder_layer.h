@@ -5,7 +5,7 @@
 //     gqa       one product for queries, keys and values
 //     mla       decode in the latent space: queries are moved into it and results out of it by a product per head;
 //               prefill expands the latent to keys and values
-//   gate        norm, gate and top-k (moe_kernels.h)
+//   gate        norm, gate and top-k (moe_kernels.h), and the product to the width at which tokens travel
 //   dense FFN   norm, gate and up in one product, down
 //   head        norm, product with the vocabulary, one pass over the scores to sample
 //
@@ -55,6 +55,8 @@ class DecoderCosts {
   // `whole` is one of the model's, before it is cut over ranks.
   PartCost attention(const workloads::Attention& whole, const PassTokens& tokens) const;
   PartCost gate(std::int64_t tokens) const;
+  // Of combined tokens, to the hidden size; nothing where they travel at that size.
+  PartCost from_latent(std::int64_t tokens) const;
   PartCost dense_ffn(std::int64_t tokens) const;
   // Of all tokens of the copy of attention; no norm: it is the gate's.
   PartCost shared_expert(std::int64_t tokens) const;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
 
 #include "base/statistics.h"
 #include "sim/engine/critical_path.h"
@@ -95,6 +96,9 @@ results::Phase Explainer::exchange_phase(const std::string& name, const Exchange
   for (std::size_t rank = 1; rank < sent.size(); ++rank)
     if (load(rank) > load(hot)) hot = rank;
   if (busiest > 0) phase.skew = skew(exchange, hot, Duration(times[hot]));
+  Meeting meeting{{}, exchange.lowered->start, {}, exchange.traffic, exchange.reversed};
+  for (std::int32_t rank = 0; rank < ranks; ++rank) meeting.done.push_back(events.done(rank));
+  phase.mean_late = Duration(base::mean(late_senders(meeting, *timeline_)));
   if (last > first) {
     phase.logical = Bytes(exchange.lowered->logical_bytes / ranks) / Duration(last - first);
     phase.nic = Bytes(network_bytes(exchange.part) / ranks) / Duration(last - first);
@@ -133,6 +137,15 @@ Binding Explainer::hot_link(std::size_t part) const {
   for (std::size_t e = first; e < end; ++e)
     link.utilisation = std::max(link.utilisation, std::min(1.0, utilisation(graph, *timeline_, e, route).front()));
   return link;
+}
+
+results::Phase Explainer::collective_phase(const std::string& name, const Meeting& meeting) const {
+  std::vector<double> times;
+  for (std::size_t rank = 0; rank < meeting.start.size(); ++rank)
+    times.push_back(at(meeting.done[rank]) - at(meeting.start[rank]));
+  results::Phase phase = with_times(name, times);
+  phase.mean_late = Duration(base::mean(late_senders(meeting, *timeline_)));
+  return phase;
 }
 
 results::Phase Explainer::compute_phase(const std::string& name, std::span<const engine::ComputeEvents> computes,
@@ -245,7 +258,26 @@ results::CriticalStep Explainer::transfer_step(std::size_t index, std::size_t fl
 }
 
 void Explainer::explain_path(results::Result& result) const {
-  Duration longest(0);
+  // What binds: the kind of resource that most of the time goes to, named after its longest step.
+  struct OfKind {
+    Duration took, longest;
+    Binding binding;
+  };
+  using Kinds = std::map<std::string, OfKind>;
+  const auto add = [](Kinds& kinds, const Binding& binding, Duration took) {
+    OfKind& kind = kinds[binding.kind];
+    kind.took += took;
+    if (took <= kind.longest) return;
+    kind.longest = took;
+    kind.binding = binding;
+  };
+  const auto most = [](const Kinds& kinds) {
+    return std::max_element(kinds.begin(), kinds.end(),
+                            [](const auto& a, const auto& b) { return a.second.took < b.second.took; })
+        ->second.binding;
+  };
+  std::map<std::string, Kinds> of_phase;
+  Kinds of_all;
   for (const engine::PathStep& step : engine::critical_path(step_->graph(), *timeline_)) {
     results::CriticalStep cause = step.kind == engine::PathStep::Kind::Compute
                                       ? compute_step(step.task, step.start, step.end)
@@ -258,13 +290,13 @@ void Explainer::explain_path(results::Result& result) const {
       phase = result.phases.end() - 1;
     }
     phase->critical += took;
-    phase->binding = cause.binding;
-    if (took > longest) {
-      longest = took;
-      result.binding = cause.binding;
-    }
+    add(of_phase[cause.phase], cause.binding, took);
+    add(of_all, cause.binding, took);
     result.critical_path.push_back(std::move(cause));
   }
+  for (results::Phase& phase : result.phases)
+    if (const auto kinds = of_phase.find(phase.name); kinds != of_phase.end()) phase.binding = most(kinds->second);
+  if (!of_all.empty()) result.binding = most(of_all);
 }
 
 void add_to_phase(const results::Phase& phase, results::Phase& sum) {
@@ -272,6 +304,7 @@ void add_to_phase(const results::Phase& phase, results::Phase& sum) {
   sum.mean_rank += phase.mean_rank;
   sum.slowest_rank += phase.slowest_rank;
   sum.mean_wait += phase.mean_wait;
+  sum.mean_late += phase.mean_late;
   sum.sent += phase.sent;
   sum.per_gpu = std::max(sum.per_gpu, phase.per_gpu);
   sum.logical = std::max(sum.logical, phase.logical);

@@ -6,6 +6,7 @@
 #include "results/result.h"
 #include "results/timeline.h"
 #include "sim/step/moe_layer.h"
+#include "sim/step/waiting.h"
 
 namespace moesim::step {
 
@@ -27,10 +28,13 @@ class Explainer {
   Explainer(const StepGraph& step, const results::Timeline& timeline);
 
   results::Phase exchange_phase(const std::string& name, const ExchangeOfTokens& exchange) const;
+  // A collective among all its ranks.
+  results::Phase collective_phase(const std::string& name, const Meeting& meeting) const;
   // `loads`: [ranks] what the ranks have to do, or empty.
   results::Phase compute_phase(const std::string& name, std::span<const engine::ComputeEvents> computes,
                                std::span<const double> loads) const;
-  // Fills critical_path, binding and the phases' shares of the path; a phase that is not there yet is added.
+  // Fills critical_path, binding and the phases' shares of the path; a phase that is not there yet is added. What binds
+  // a phase, or the whole, is the kind of resource that most of its time on the path goes to.
   //
   // A step of the critical path that is a transfer is bound by the resource on its route that was busiest (the
   // exchange's bytes over raw rate times the time from the first start to the last drain of the flows that use it), or

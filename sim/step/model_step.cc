@@ -12,9 +12,9 @@
 namespace moesim::step {
 namespace {
 
-constexpr std::array<const char*, 12> kPhaseOrder{"late start", "attention",     "TP collective", "gate",
-                                                  "dispatch",   "shared expert", "experts",       kFusedPhase,
-                                                  "combine",    "dense FFN",     "head",          "send to next stage"};
+constexpr std::array<const char*, 13> kPhaseOrder{
+    "late start", "attention", "TP collective",     "gate",      "dispatch", "shared expert",     "experts",
+    kFusedPhase,  "combine",   "latent projection", "dense FFN", "head",     "send to next stage"};
 
 std::size_t order_of(const std::string& phase) {
   return static_cast<std::size_t>(std::find(kPhaseOrder.begin(), kPhaseOrder.end(), phase) - kPhaseOrder.begin());
@@ -29,6 +29,8 @@ results::Phase sum_of(const Explainer& explainer, const PhaseTasks& tasks) {
   }
   for (const ExchangeOfTokens& exchange : tasks.exchanges)
     add_to_phase(explainer.exchange_phase(tasks.name, exchange), sum);
+  if (tasks.exchanges.empty())
+    for (const Meeting& meeting : tasks.meetings) add_to_phase(explainer.collective_phase(tasks.name, meeting), sum);
   sum.error = std::expm1(tasks.log_error);
   return sum;
 }
@@ -38,6 +40,27 @@ base::Duration launches(const results::Result& result) {
   base::Duration sum;
   for (const results::CriticalStep& cause : result.critical_path) sum += cause.launch;
   return sum;
+}
+
+// See results::Serving::waiting.
+base::Duration waiting(const ModelStep& step, const ModelStepTasks& tasks, const results::Timeline& timeline) {
+  const auto at = [&](engine::EventId event) { return timeline.event[event.index()].value(); };
+  std::vector<std::vector<std::int32_t>> stages;
+  for (std::int32_t s = 0; s < step.plan.pp; ++s) stages.push_back(workloads::stage_group(step.plan, s));
+  std::vector<Stretch> waits, computing;
+  for (const PhaseTasks& phase : tasks.phases) {
+    for (std::size_t i = 0; i < phase.computes.size(); ++i) {
+      const auto& ranks = stages[static_cast<std::size_t>(phase.stage[i])];
+      for (std::size_t r = 0; r < ranks.size(); ++r)
+        computing.push_back({ranks[r], at(phase.computes[i][r].start), at(phase.computes[i][r].done)});
+    }
+    for (const Meeting& meeting : phase.meetings) {
+      const std::vector<double> late = late_senders(meeting, timeline);
+      for (std::size_t r = 0; r < late.size(); ++r)
+        if (late[r] > 0) waits.push_back({meeting.ranks[r], at(meeting.start[r]), at(meeting.start[r]) + late[r]});
+    }
+  }
+  return base::Duration(idle_time(waits, std::move(computing)) / step.plan.stage_gpus());
 }
 
 bool communicates(const std::string& phase) {
@@ -75,6 +98,7 @@ results::Result simulate_model_step(const ModelStep& step, const topology::Route
   serving.launch = launches(result);
   for (const results::Phase& phase : result.phases)
     if (communicates(phase.name)) serving.exposed += phase.critical;
+  serving.waiting = waiting(step, *tasks, timeline);
   set_total_interval(result);
 
   const lowering::DecoderCosts costs(*step.model, *step.profile, step.plan.tp);

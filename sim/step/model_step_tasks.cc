@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "sim/lowering/tensor_parallel.h"
+#include "workloads/layer_parts.h"
 
 namespace moesim::step {
 namespace {
@@ -56,7 +57,11 @@ struct Stage {
 class Builder {
  public:
   Builder(const ModelStep& step, const topology::Router& router, ModelStepTasks& tasks)
-      : in_(step), out_(tasks), graph_(tasks.graph), costs_(*step.model, *step.profile, step.plan.tp) {
+      : in_(step),
+        out_(tasks),
+        graph_(tasks.graph),
+        costs_(*step.model, *step.profile, step.plan.tp),
+        parts_(workloads::layer_parts(*step.model)) {
     for (std::int32_t s = 0; s < step.plan.pp; ++s) {
       stages_.push_back(std::make_unique<Stage>(graph_, router, workloads::stage_group(step.plan, s)));
       Stage& stage = *stages_.back();
@@ -121,6 +126,11 @@ class Builder {
   lowering::PassTokens tokens(std::size_t local, std::int32_t batch) {
     return tokens_of_copy(static_cast<std::size_t>(copy_of(stage(), static_cast<std::int32_t>(local))), batch);
   }
+  // Of those, the ones that a rank routes and dispatches.
+  std::int64_t dealt_tokens(std::size_t local, std::int32_t batch) {
+    const std::int64_t all = tokens(local, batch).tokens();
+    return scattered() ? (all + in_.plan.tp - 1) / in_.plan.tp : all;
+  }
   const std::string& name(std::size_t local) { return graph_.names()[static_cast<std::size_t>(stage().ranks[local])]; }
   const lowering::GpuResources* gpu(std::size_t local) { return stage().gpus.empty() ? nullptr : &stage().gpus[local]; }
   bool two_batch() const { return in_.overlap == Overlap::TwoBatch; }
@@ -164,6 +174,7 @@ class Builder {
     graph_.begin(phase, layer, stage().ranks);
     PhaseTasks& tasks = out_.phase(phase);
     auto& events = tasks.computes.emplace_back();
+    tasks.stage.push_back(stage_);
     for (std::size_t r = 0; r < ranks(); ++r) {
       lowering::PartCost part = cost(r);
       tasks.log_error = std::max(tasks.log_error, part.log_error);
@@ -195,11 +206,14 @@ class Builder {
           lowering::tensor_parallel_lower(*group.network, phase, op, bytes, *in_.profile, begin);
       PhaseTasks& tasks = out_.phase(phase);
       tasks.log_error = std::max(tasks.log_error, lowering::tensor_parallel_log_error(*group.router, *in_.profile));
+      Meeting meeting{group.cluster, std::move(begin), {}, nullptr, false};
       for (std::size_t i = 0; i < group.local.size(); ++i) {
         const auto r = static_cast<std::size_t>(group.local[i]);
+        meeting.done.push_back(done.done(static_cast<std::int32_t>(i)));
         ready(batch)[r] = communicate_[r] = done.done(static_cast<std::int32_t>(i));
         if (!two_batch()) compute_[r] = ready(batch)[r];
       }
+      tasks.meetings.push_back(std::move(meeting));
     }
   }
   void of_copies(NcclOp op, std::int32_t layer, std::int32_t batch) {
@@ -227,39 +241,23 @@ class Builder {
   }
   LayerPlace place(std::int32_t layer) { return {&graph_, &stage().network, stage().gpus, layer, stage().ranks}; }
 
-  const workloads::Attention& attention_of(std::int32_t layer) const {
-    // Kinds are counted, not placed: they are spread over the layers in turn, in proportion.
-    const auto& kinds = in_.model->attention;
-    if (kinds.size() == 1) return kinds.front();
-    std::size_t chosen = 0;
-    double most = -1;
-    for (std::size_t k = 0; k < kinds.size(); ++k) {
-      const double share = static_cast<double>(kinds[k].layers) / in_.model->layers;
-      const double due = std::fmod((layer + 1) * share, 1.0) < share - 1e-9 ? 1 + share : share;
-      if (due > most) {
-        most = due;
-        chosen = k;
-      }
-    }
-    return kinds[chosen];
-  }
-
   // Attention, gate and dispatch; or the whole of a dense layer.
-  void first_half(std::int32_t layer, std::int32_t batch) { first_half(layer, in_.model->moe_index(layer), batch); }
-  void first_half(std::int32_t layer, std::int32_t moe, std::int32_t batch) {
-    work("attention", layer, batch,
-         [&](std::size_t r) { return costs_.attention(attention_of(layer), tokens(r, batch)); });
-    const bool dealt = moe >= 0 && scattered();
-    of_copies(dealt ? NcclOp::ReduceScatter : NcclOp::AllReduce, layer, batch);
-    if (moe < 0) {
+  void first_half(std::int32_t layer, std::int32_t batch) {
+    first_half(layer, parts_[static_cast<std::size_t>(layer)], batch);
+  }
+  void first_half(std::int32_t layer, const workloads::LayerParts& parts, std::int32_t batch) {
+    const bool dealt = parts.moe >= 0 && scattered();
+    if (parts.attention >= 0) {
+      const workloads::Attention& kind = in_.model->attention[static_cast<std::size_t>(parts.attention)];
+      work("attention", layer, batch, [&](std::size_t r) { return costs_.attention(kind, tokens(r, batch)); });
+      of_copies(dealt ? NcclOp::ReduceScatter : NcclOp::AllReduce, layer, batch);
+    }
+    if (parts.dense_ffn) {
       work("dense FFN", layer, batch, [&](std::size_t r) { return costs_.dense_ffn(tokens(r, batch).tokens()); });
       of_copies(NcclOp::AllReduce, layer, batch);
-      return;
     }
-    work("gate", layer, batch, [&](std::size_t r) {
-      const std::int64_t all = tokens(r, batch).tokens();
-      return costs_.gate(dealt ? (all + in_.plan.tp - 1) / in_.plan.tp : all);
-    });
+    if (parts.moe < 0) return;
+    work("gate", layer, batch, [&](std::size_t r) { return costs_.gate(dealt_tokens(r, batch)); });
     const bool shared = in_.model->shared_experts > 0;
     const bool fused = in_.kernel != nullptr && in_.kernel->fused();
     const auto shared_expert = [&] {
@@ -270,11 +268,11 @@ class Builder {
     current_[static_cast<std::size_t>(batch) % current_.size()] = out_.moe_layers.back().get();
     if (in_.kernel == nullptr || fused || in_.overlap == Overlap::None) {
       if (shared) shared_expert();
-      if (in_.kernel != nullptr && !fused) dispatch(layer, moe, batch);
+      if (in_.kernel != nullptr && !fused) dispatch(layer, parts.moe, batch);
       return;
     }
     const std::vector<EventId> gated = ready(batch);
-    dispatch(layer, moe, batch);
+    dispatch(layer, parts.moe, batch);
     if (!shared) return;
     const std::vector<EventId> travelled = ready(batch);
     ready(batch) = gated;
@@ -292,11 +290,21 @@ class Builder {
       ready(batch)[r] = communicate_[r] = tasks.dispatch.events.done(static_cast<std::int32_t>(r));
     PhaseTasks& phase = out_.phase("dispatch");
     phase.exchanges.push_back({&tasks.dispatch, tasks.dispatch_part, in.traffic, in.dispatch_bytes, false});
+    phase.meetings.push_back(meeting_of(tasks.dispatch, in.traffic, false));
     phase.log_error = std::log1p(moe_phase_error(in, stage().router, "dispatch"));
   }
 
+  Meeting meeting_of(const lowering::LoweredExchange& exchange, const workloads::Traffic* traffic, bool reversed) {
+    Meeting meeting{stage().ranks, exchange.start, {}, traffic, reversed};
+    for (std::size_t r = 0; r < ranks(); ++r)
+      meeting.done.push_back(exchange.events.done(static_cast<std::int32_t>(r)));
+    return meeting;
+  }
+
   // Experts and combine.
-  void second_half(std::int32_t layer, std::int32_t batch) { second_half(layer, in_.model->moe_index(layer), batch); }
+  void second_half(std::int32_t layer, std::int32_t batch) {
+    second_half(layer, parts_[static_cast<std::size_t>(layer)].moe, batch);
+  }
   void second_half(std::int32_t layer, std::int32_t moe, std::int32_t batch) {
     if (moe < 0) return;
     const StepRouting& route = routing(moe, batch);
@@ -325,19 +333,29 @@ class Builder {
       add_combine(place(layer), in, begin, tasks);
       PhaseTasks& phase = out_.phase("combine");
       phase.exchanges.push_back({&tasks.combine, tasks.combine_part, in.traffic, in.combine_bytes, true});
+      phase.meetings.push_back(meeting_of(tasks.combine, in.traffic, true));
       phase.log_error = std::log1p(moe_phase_error(in, stage().router, "combine"));
       for (std::size_t r = 0; r < ranks(); ++r) {
         ready(batch)[r] = communicate_[r] = tasks.combine.events.done(static_cast<std::int32_t>(r));
         if (!two_batch()) compute_[r] = ready(batch)[r];
       }
     }
+    from_latent(layer, batch, 1);
     if (scattered()) of_copies(NcclOp::AllGather, layer, batch);
+  }
+
+  // Back to the hidden size, where tokens travel with fewer elements; a rank has those of `copies` copies.
+  void from_latent(std::int32_t layer, std::int32_t batch, std::int32_t copies) {
+    if (in_.model->latent_width == 0) return;
+    work("latent projection", layer, batch,
+         [&](std::size_t r) { return costs_.from_latent(copies * dealt_tokens(r, batch)); });
   }
 
   void record(const char* phase, const std::vector<engine::ComputeEvents>& events, std::vector<double> loads,
               double error) {
     PhaseTasks& tasks = out_.phase(phase);
     tasks.computes.push_back(events);
+    tasks.stage.push_back(stage_);
     tasks.loads.push_back(std::move(loads));
     tasks.log_error = std::log1p(error);
   }
@@ -371,6 +389,7 @@ class Builder {
       ready(batch)[r] = compute_[r] = events.back().done;
     }
     record("experts", events, std::move(loads), std::expm1(lowering::expert_log_error(experts)));
+    from_latent(layer, batch, in_.plan.attention_dp);
     if (ranks() > 1) collective(kCollective, std::span(&stage().everybody, 1), NcclOp::AllReduce, layer, batch, false);
   }
 
@@ -391,10 +410,12 @@ class Builder {
 
   // Another layer of the same kind on one token per sequence, by a model of its own.
   void draft(std::int32_t number, std::int32_t batch) {
-    const std::int32_t last = in_.model->layers - 1, moe = in_.model->moe_layers() + number;
+    const auto like = std::find_if(parts_.rbegin(), parts_.rend(), [](const auto& p) { return p.attention >= 0; });
+    const workloads::LayerParts parts{like->attention, in_.model->moe_layers() + number, false};
+    const std::int32_t last = in_.model->layers - 1;
     drafting_ = true;
-    first_half(last, moe, batch);
-    second_half(last, moe, batch);
+    first_half(last, parts, batch);
+    second_half(last, parts.moe, batch);
     head(batch);
     drafting_ = false;
   }
@@ -426,7 +447,8 @@ class Builder {
   ModelStepTasks& out_;
   StepGraph& graph_;
   lowering::DecoderCosts costs_;
-  workloads::Model cut_model_;  // a rank's part of each expert
+  std::vector<workloads::LayerParts> parts_;  // [layers]
+  workloads::Model cut_model_;                // a rank's part of each expert
   std::vector<std::unique_ptr<Stage>> stages_;
   std::int32_t stage_ = 0;
   bool drafting_ = false;

@@ -8,6 +8,7 @@
 #include "sim/step/explain.h"
 #include "sim/step/model_step.h"
 #include "sim/step/step_graph.h"
+#include "sim/step/waiting.h"
 
 namespace moesim::step {
 
@@ -16,8 +17,10 @@ struct PhaseTasks {
   std::string name;
   // Equal work on all ranks of a stage: a layer of a micro-batch.
   std::vector<std::vector<engine::ComputeEvents>> computes;
+  std::vector<std::int32_t> stage;         // [as computes] whose ranks they are
   std::vector<std::vector<double>> loads;  // [as computes][ranks], or empty
   std::vector<ExchangeOfTokens> exchanges;
+  std::vector<Meeting> meetings;  // the exchanges and collectives in which ranks wait for each other
   double log_error = 0;
 };
 

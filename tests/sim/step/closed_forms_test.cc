@@ -7,11 +7,12 @@
 #include "sim/engine/engine.h"
 #include "sim/scenario.h"
 #include "sim/step/moe_layer.h"
+#include "tests/approx.h"
 
 namespace moesim::step {
 namespace {
 
-using doctest::Approx;
+using tests::Approx;
 
 topology::Cluster cluster(const std::string& json) {
   const auto document = base::parse_json(json, "cluster.json");

@@ -106,6 +106,11 @@ TEST_CASE("a step that cannot be is refused with one clear error") {
             step + R"(, "speculative": {"draft_tokens": 1, "acceptance": 1.5})",
             "",
             {"/step/speculative/acceptance"}},
+           {"cut experts behind a dispatch",
+            step,
+            R"("plan": {"ep": 4, "moe_tp": 2})",
+            {"/communication/kernel", "moe_tp 2"},
+            R"({"kernel": "ideal"})"},
            {"all tokens everywhere with several copies",
             step,
             "",
@@ -135,6 +140,27 @@ TEST_CASE("sections and members of the other scope are refused") {
   };
   CHECK(error({"plan={\"tp\": 8}"}).find("/plan: is of step.scope \"model\"") != std::string::npos);
   CHECK(error({"memory={}"}).find("/memory: is of step.scope \"model\"") != std::string::npos);
+  CHECK(error({"step.scope=modle", "step.batch=8"}).find("/step/scope") != std::string::npos);
+  Parts parts;
+  parts.model = R"({"name": "bare", "layers": 2, "dense_layers": 0, "hidden": 64, "experts": 8, "top_k": 2,
+      "expert_ffn": 64, "shared_experts": 0, "groups": 1, "top_groups": 1, "weights": "bf16"})";
+  CHECK(error_of(parts).find("/model: nothing is said about the attention of bare") != std::string::npos);
+}
+
+TEST_CASE("inputs without effect are warned of") {
+  const auto warnings = [](const Parts& parts) { return tests::read(parts).warnings; };
+  CHECK(warnings({}).empty());
+  Parts parts;
+  parts.communication = R"({"kernel": "auto", "dispatch": "fp8"})";
+  parts.more = R"("plan": {"tp": 8})";
+  REQUIRE(warnings(parts).size() == 1);
+  CHECK(warnings(parts)[0] == "communication.dispatch has no effect: every GPU has all tokens");
+  const tests::DenseModel dense;
+  parts = {};
+  parts.model = dense.section();
+  CHECK(warnings(parts) ==
+        std::vector<std::string>{"routing has no effect: " + tests::read(parts).model.name + " has no experts",
+                                 "communication has no effect: " + tests::read(parts).model.name + " has no experts"});
 }
 
 TEST_CASE("a placement's slots become the plan's where the plan names none") {

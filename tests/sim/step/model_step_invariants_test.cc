@@ -1,12 +1,14 @@
 // What must hold for every step, whatever its numbers.
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 #include "sim/step/model_step.h"
+#include "tests/approx.h"
 #include "tests/sim/step/model_scenarios.h"
 #include "workloads/npy.h"
 #include "workloads/trace.h"
@@ -14,7 +16,7 @@
 namespace moesim::step {
 namespace {
 
-using doctest::Approx;
+using tests::Approx;
 using tests::Parts;
 using tests::phase;
 using tests::run;
@@ -62,6 +64,7 @@ TEST_CASE("the critical path is a chain from 0 to the end, and the phases' parts
       REQUIRE(result.critical_path[i].start == result.critical_path[i - 1].end);
     base::Duration sum(0);
     for (const results::Phase& p : result.phases) {
+      CHECK(p.mean_late <= p.mean_rank * (1 + 1e-9));
       CHECK(p.fastest_rank <= p.mean_rank * (1 + 1e-9));
       CHECK(p.mean_rank <= p.slowest_rank * (1 + 1e-9));
       sum += p.critical;
@@ -69,7 +72,16 @@ TEST_CASE("the critical path is a chain from 0 to the end, and the phases' parts
     CHECK(sum.value() == Approx(result.total.value()).epsilon(1e-9));
     CHECK(result.total >= result.lower_bound * (1 - 1e-9));
     CHECK(result.serving->exposed <= result.total);
-    CHECK_FALSE(result.binding.kind.empty());
+    CHECK(result.serving->waiting < result.total);
+    // What binds a phase, or all of them, is the kind of resource with most of its time on the path.
+    std::map<std::string, std::map<std::string, double>> seconds;  // by phase ("": all), then by kind
+    for (const results::CriticalStep& own : result.critical_path)
+      for (const std::string& name : {std::string(), own.phase})
+        seconds[name][own.binding.kind] += (own.end - own.start).value();
+    for (const auto& [name, of_kind] : seconds) {
+      const std::string& binds = name.empty() ? result.binding.kind : phase(result, name).binding.kind;
+      for (const auto& [kind, own] : of_kind) CHECK(own <= of_kind.at(binds));
+    }
   }
 }
 
@@ -79,6 +91,7 @@ TEST_CASE("one GPU communicates with nobody") {
   const auto result = run(parts);
   CHECK(result.links.empty());
   CHECK(result.serving->exposed == base::Duration(0));
+  CHECK(result.serving->waiting == base::Duration(0));
   for (const char* name : {"dispatch", "combine", "TP collective"}) CHECK(tests::find_phase(result, name) == nullptr);
   CHECK(phase(result, "experts").critical > base::Duration(0));
 }
@@ -92,7 +105,9 @@ TEST_CASE("ranks with the same work take the same time, and none waits for anoth
     CAPTURE(p.name);
     CHECK(p.fastest_rank.value() == Approx(p.slowest_rank.value()).epsilon(1e-9));
   }
+  CHECK(result.serving->waiting.value() < 1e-12);
   parts.routing = Parts().routing;  // hot experts
+  CHECK(run(parts).serving->waiting > base::Duration(1e-6));
 }
 
 TEST_CASE("relabelled GPUs take as long: their tokens and their experts move with them") {
@@ -132,6 +147,8 @@ TEST_CASE("relabelled GPUs take as long: their tokens and their experts move wit
   CHECK(after.total.value() == Approx(before.total.value()).epsilon(1e-12));
   for (const results::Phase& p : before.phases)
     CHECK(phase(after, p.name).mean_rank.value() == Approx(p.mean_rank.value()).epsilon(1e-9));
+  CHECK(after.serving->waiting.value() == Approx(before.serving->waiting.value()).epsilon(1e-9));
+  CHECK(before.serving->waiting.value() > 0);
 }
 
 TEST_CASE("two half batches one after another are never faster than one batch, and overlap only helps them") {
@@ -169,6 +186,13 @@ TEST_CASE("drawn lengths of caches depend on the seed alone, and their mean is t
     for (const double mean : scenario.whole->kv_of_copy) sum += mean / 8;
     CHECK(sum == Approx(4096).epsilon(0.07));  // 2048 draws: 3 standard deviations of an exponential's mean
   }
+  // Sequences that differ make a GPU wait where equal ones do not.
+  Parts even, uneven;
+  even.routing = uneven.routing = R"({"preset": "balanced"})";
+  even.communication = uneven.communication = R"({"kernel": "ideal"})";
+  even.step = R"("batch": 256, "kv_tokens": 4096)";
+  uneven.step = R"("batch": 256, "kv_tokens": {"mean": 4096, "distribution": "exponential"})";
+  CHECK(run(uneven).serving->waiting > run(even).serving->waiting + base::Duration(1e-6));
 }
 
 TEST_CASE("both engines agree on a small step") {
@@ -177,14 +201,16 @@ TEST_CASE("both engines agree on a small step") {
     const auto with = [&](const char* engine) {
       Parts parts;
       parts.cluster = star(4);
-      parts.step = R"("batch": 8, "kv_tokens": 512, "overlap": "two_batch")";
+      parts.step = R"("batch": 8, "kv_tokens": 512, "overlap": "two_batch", "start_jitter": {"mean": "10 us"})";
       parts.communication = R"({"kernel": "ideal"})";
       parts.more = std::string(R"("profile": {"preset": "ideal"}, "plan": )") + plan + ", \"engine\": {\"name\": \"" +
-                   engine + "\"}";
+                   engine + "\"}";  // simgrid cannot express the shares of links that kernels use
       return run(parts);
     };
     const auto fluid = with("fluid"), oracle = with("simgrid");
     CHECK(fluid.total.value() == Approx(oracle.total.value()).epsilon(1e-6));
+    CHECK(fluid.serving->waiting > base::Duration(1e-6));
+    CHECK(fluid.serving->waiting.value() == Approx(oracle.serving->waiting.value()).epsilon(1e-3));
     CHECK(with("bound").total <= fluid.total * (1 + 1e-9));
   }
 }

@@ -4,12 +4,13 @@
 #include <doctest/doctest.h>
 
 #include "sim/lowering/decoder_layer.h"
+#include "tests/approx.h"
 #include "tests/sim/step/model_scenarios.h"
 
 namespace moesim::step {
 namespace {
 
-using doctest::Approx;
+using tests::Approx;
 using tests::DenseModel;
 using tests::Parts;
 using tests::phase;
@@ -53,6 +54,7 @@ TEST_CASE("a dense model is its layers' attention and network and the head, with
   REQUIRE(result.phases.size() == 3);
   CHECK(result.links.empty());
   CHECK(result.serving->exposed == base::Duration(0));
+  CHECK(result.serving->waiting == base::Duration(0));
   CHECK(scenario.warnings.empty());
 }
 
@@ -68,6 +70,7 @@ TEST_CASE("tensor parallelism of an ideal GPU is two all-reduces a layer: one sh
     const double sent = bytes <= 512 * 1024 ? 3 * bytes : 2 * 3 * bytes / 4;
     CHECK(result.total.value() == Approx(4 * 2 * sent / 450e9).epsilon(1e-9));
     CHECK(phase(result, "TP collective").critical.value() == Approx(result.total.value()));
+    CHECK(phase(result, "TP collective").mean_rank.value() == Approx(result.total.value()));
     CHECK(result.serving->exposed.value() == Approx(result.total.value()));
   }
 }
@@ -120,15 +123,53 @@ TEST_CASE("drafts: a step gives 1 + a + a^2 tokens of a sequence, and costs thei
   CHECK(none.serving->tpot > plain.serving->tpot);
 }
 
-TEST_CASE("launches by the host make a step of small kernels slower, never faster") {
-  for (const char* batch : {"1", "512"}) {
-    const auto with = [&](const char* launch) {
+TEST_CASE("a sequence of kernels that the host launches takes at least a launch for each of them") {
+  for (const std::int64_t batch : {1, 512}) {
+    CAPTURE(batch);
+    const auto with = [&](const std::string& launch) {
       Parts parts;
-      parts.step = std::string("\"batch\": ") + batch + ", \"kv_tokens\": 512, \"launch\": \"" + launch + "\"";
-      return run(parts).total;
+      parts.cluster = star(1);
+      parts.step = "\"batch\": " + std::to_string(batch) + R"(, "kv_tokens": 512, "launch": ")" + launch + "\"";
+      return tests::read(parts);
     };
-    CHECK(with("eager") >= with("graph"));
-    if (batch[0] == '1') CHECK(with("eager") > with("graph"));
+    const auto scenario = with("eager");
+    const auto eager = sim::run(scenario), graph = sim::run(with("graph"));
+    lowering::PassTokens tokens;
+    tokens.sequences = batch;
+    tokens.cached = 512;
+    const lowering::DecoderCosts costs(scenario.model, scenario.profile, 1);
+    const auto launched = [](const lowering::PartCost& part) {
+      return std::max(part.cost.total, kHostLaunch * static_cast<double>(part.kernels)).value();
+    };
+    const auto took = [&](const char* name) { return phase(eager, name).critical.value(); };
+    CHECK(took("attention") ==
+          Approx(3 * launched(costs.attention(scenario.model.attention.front(), tokens))).epsilon(1e-9));
+    CHECK(took("gate") == Approx(2 * launched(costs.gate(batch))).epsilon(1e-9));
+    CHECK(took("shared expert") == Approx(2 * launched(costs.shared_expert(batch))).epsilon(1e-9));
+    CHECK(took("dense FFN") == Approx(launched(costs.dense_ffn(batch))).epsilon(1e-9));
+    CHECK(took("head") == Approx(launched(costs.head(batch))).epsilon(1e-9));
+    CHECK(eager.total >= graph.total);
+    if (batch == 1) CHECK(eager.total > graph.total);
+  }
+}
+
+TEST_CASE("tokens that travel in fewer elements are projected back in every MoE layer") {
+  std::string narrow = tests::kShort;
+  narrow.insert(narrow.size() - 1, R"(, "latent_width": 1024)");
+  for (const char* plan : {R"("plan": {"tp": 1})", R"("plan": {"tp": 8})", R"("plan": {"tp": 4, "moe_tp": 8})"}) {
+    CAPTURE(plan);
+    Parts parts;
+    parts.model = narrow;
+    parts.more = plan;
+    const auto scenario = tests::read(parts);
+    const auto result = sim::run(scenario);
+    // A rank projects its own 32 tokens, or all that it has of the copies where every rank has all.
+    const auto tokens = 32 * (scenario.whole->dealt ? 1 : scenario.whole->plan.attention_dp);
+    const lowering::DecoderCosts costs(scenario.model, scenario.profile, scenario.whole->plan.tp);
+    CHECK(phase(result, "latent projection").critical.value() ==
+          Approx(2 * costs.from_latent(tokens).cost.total.value()).epsilon(1e-9));
+    parts.model = tests::kShort;
+    CHECK(tests::find_phase(run(parts), "latent projection") == nullptr);
   }
 }
 
@@ -152,11 +193,11 @@ TEST_CASE("no step is faster than reading its weights and caches once") {
     parts.cluster = star(16, "b200", "900 GB/s");
     parts.model = "{\"preset\": \"" + name + "\"}";
     parts.routing = R"({"preset": "balanced"})";
-    parts.step = R"("batch": 16, "kv_tokens": 4096)";
+    parts.step = R"("batch": 64, "kv_tokens": 2048)";
     const auto scenario = tests::read(parts);
     const auto result = sim::run(scenario);
     const workloads::GpuMemory& use = scenario.whole->fit->use;
-    // The embedding is read where a token needs it; 16 x 16 tokens keep every expert busy.
+    // The embedding is read where a token needs it; 64 x 16 tokens keep every expert busy.
     const base::Bytes read = use.weights() - use.embedding + use.caches;
     const base::Duration least = read / scenario.profile.hbm_bandwidth.value;
     CHECK(result.total > least);

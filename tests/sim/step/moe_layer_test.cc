@@ -6,11 +6,12 @@
 
 #include "sim/lowering/expert_compute.h"
 #include "sim/scenario.h"
+#include "tests/approx.h"
 
 namespace moesim::step {
 namespace {
 
-using doctest::Approx;
+using tests::Approx;
 
 const std::vector<std::string> kExamples = {"examples/01-minimal.json",
                                             "examples/10-pcie-box.json",

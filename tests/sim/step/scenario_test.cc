@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "tests/approx.h"
 #include "tests/reference_data.h"
 #include "workloads/npy.h"
 #include "workloads/trace_file.h"
@@ -192,7 +193,7 @@ TEST_CASE("the fused kernel stands for dispatch, experts and combine, after the 
   REQUIRE(result.phases.size() == 2);
   CHECK(result.phases[0].name == "shared expert");
   CHECK(result.phases[1].name == "fused kernel");
-  CHECK(result.total.value() == doctest::Approx((result.phases[0].critical + result.phases[1].critical).value()));
+  CHECK(result.total.value() == tests::Approx((result.phases[0].critical + result.phases[1].critical).value()));
   CHECK(result.error > 0);
   // Every copy of a token crosses a link into the switch and one out of it, on its way there and back.
   double carried = 0, copies = 0;
@@ -202,7 +203,7 @@ TEST_CASE("the fused kernel stands for dispatch, experts and combine, after the 
     for (std::int32_t to = 0; to < traffic.ranks; ++to) copies += from == to ? 0 : traffic.at(from, to);
   const double share = scenario.profile.kernel("fused_moe_fp8_fp4").at("share");
   const base::Bytes both_ways = scenario.dispatch_bytes + scenario.combine_bytes;
-  CHECK(carried == doctest::Approx(2 * copies * both_ways.value() / share).epsilon(1e-9));
+  CHECK(carried == tests::Approx(2 * copies * both_ways.value() / share).epsilon(1e-9));
 
   const auto refused = [&](const char* example, std::vector<std::string> sets, const char* why) {
     sets.emplace_back("communication.kernel=fused_moe");
