@@ -6,6 +6,8 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/approx.h"
+
 namespace moesim::lowering {
 namespace {
 
@@ -129,7 +131,7 @@ TEST_CASE("a long prefill takes the operations of its causal half over the share
   const std::int64_t heads = 128, tokens = 1 << 20;
   const auto pairs = static_cast<double>(heads) * static_cast<double>(tokens) * static_cast<double>(tokens) / 2;
   const double ideal = 2 * (192 + 128) * pairs / (parameters.at("F") * profile.bf16.value.value());
-  CHECK(prefill(profile, heads, 1, tokens).total.value() == doctest::Approx(ideal).epsilon(0.02));
+  CHECK(prefill(profile, heads, 1, tokens).total.value() == tests::Approx(ideal).epsilon(0.02));
 }
 
 TEST_CASE("decode over a long cache with few heads takes its bytes over the share of HBM that a stream reaches") {
@@ -142,7 +144,7 @@ TEST_CASE("decode over a long cache with few heads takes its bytes over the shar
       decode_attention_cost({mla_decode_heads(16), requests, tokens, false, false}, profile, parameters);
   const double bytes = static_cast<double>(requests * tokens) * 576 * 2;
   const double ideal = bytes / (parameters.at("bw") * profile.hbm_bandwidth.value.value());
-  CHECK(cost.total.value() == doctest::Approx(ideal).epsilon(1e-3));
+  CHECK(cost.total.value() == tests::Approx(ideal).epsilon(1e-3));
 }
 
 TEST_CASE("slow loads bind a stream by what shared memory has in flight beside the queries and keys at work") {
@@ -157,7 +159,7 @@ TEST_CASE("slow loads bind a stream by what shared memory has in flight beside t
     const KernelCost cost =
         decode_attention_cost({mla_decode_heads(16), requests, tokens, fp8, false}, profile, parameters);
     CHECK(cost.memory.value() ==
-          doctest::Approx(static_cast<double>(requests * tokens) * bytes * latency * 1e-6 / in_flight).epsilon(1e-3));
+          tests::Approx(static_cast<double>(requests * tokens) * bytes * latency * 1e-6 / in_flight).epsilon(1e-3));
   }
 }
 
@@ -169,7 +171,7 @@ TEST_CASE("on Hopper sixteen query heads multiply as long as sixty-four, because
         .tensor.value();
   };
   CHECK(tensor(16) == tensor(64));
-  CHECK(tensor(128) == doctest::Approx(2 * tensor(64)));
+  CHECK(tensor(128) == tests::Approx(2 * tensor(64)));
 }
 
 TEST_CASE("a cache that stays in L2 is read faster, one that outgrows it is not") {
@@ -180,7 +182,7 @@ TEST_CASE("a cache that stays in L2 is read faster, one that outgrows it is not"
   CHECK(decode(profile, 16, requests, tokens(0.2), false, true).memory <
         decode(profile, 16, requests, tokens(0.2), false, false).memory * 0.9);
   CHECK(decode(profile, 16, requests, tokens(10), false, true).memory.value() ==
-        doctest::Approx(decode(profile, 16, requests, tokens(10), false, false).memory.value()).epsilon(1e-3));
+        tests::Approx(decode(profile, 16, requests, tokens(10), false, false).memory.value()).epsilon(1e-3));
 }
 
 TEST_CASE("grouped-query attention takes MLA's rates, assumed, with a wider interval") {
@@ -207,10 +209,10 @@ TEST_CASE("a long decode reads the keys and values of the key heads, however man
   };
   const double rate = parameters.at("bw") * profile.hbm_bandwidth.value.value();
   const double cache = static_cast<double>(requests * tokens) * 8 * 2 * 128 * 2;
-  CHECK(memory(8, 8, false) == doctest::Approx(cache / rate).epsilon(1e-3));
-  CHECK(memory(64, 8, false) == doctest::Approx(memory(8, 8, false)).epsilon(1e-3));
-  CHECK(memory(64, 64, false) == doctest::Approx(8 * memory(64, 8, false)).epsilon(1e-3));
-  CHECK(memory(64, 8, true) == doctest::Approx(memory(64, 8, false) / 2).epsilon(1e-3));
+  CHECK(memory(8, 8, false) == tests::Approx(cache / rate).epsilon(1e-3));
+  CHECK(memory(64, 8, false) == tests::Approx(memory(8, 8, false)).epsilon(1e-3));
+  CHECK(memory(64, 64, false) == tests::Approx(8 * memory(64, 8, false)).epsilon(1e-3));
+  CHECK(memory(64, 8, true) == tests::Approx(memory(64, 8, false) / 2).epsilon(1e-3));
 }
 
 TEST_CASE("a long prefill multiplies for every query head, whether or not heads share keys") {
@@ -222,7 +224,7 @@ TEST_CASE("a long prefill multiplies for every query head, whether or not heads 
         prefill_attention_cost({grouped_query_heads(32, keys, 128), 2, tokens, false, false}, profile, parameters);
     const double pairs = 2.0 * 32 * static_cast<double>(tokens) * static_cast<double>(tokens) / 2;
     const double ideal = 2 * (128 + 128) * pairs / (parameters.at("F") * profile.bf16.value.value());
-    CHECK(cost.total.value() == doctest::Approx(ideal).epsilon(0.03));
+    CHECK(cost.total.value() == tests::Approx(ideal).epsilon(0.03));
   }
 }
 

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/engine/engine.h"
+#include "tests/approx.h"
 #include "topology/cluster.h"
 
 namespace moesim::lowering {
@@ -61,7 +62,7 @@ double experts_of(const Setting& s, const FusedMoe& layer) {
 TEST_CASE("a fused layer without tokens costs its start") {
   const Setting s;
   FusedMoe layer = layer_of(0, 0);
-  CHECK(time_of(s, layer) == doctest::Approx(start_of(s)).epsilon(1e-12));
+  CHECK(time_of(s, layer) == tests::Approx(start_of(s)).epsilon(1e-12));
 }
 
 TEST_CASE("where experts take longest, only the first chunk's dispatch and the last chunk's combine show beside them") {
@@ -70,8 +71,7 @@ TEST_CASE("where experts take longest, only the first chunk's dispatch and the l
   const double link = s.parameters.at("share") * 900e9;
   const double dispatch = 3 * 8 * 7168 / link, experts = experts_of(s, layer);
   REQUIRE(experts > 4 * dispatch);
-  CHECK(time_of(s, layer) ==
-        doctest::Approx(start_of(s) + experts + (dispatch + 2 * dispatch) / kChunks).epsilon(1e-9));
+  CHECK(time_of(s, layer) == tests::Approx(start_of(s) + experts + (dispatch + 2 * dispatch) / kChunks).epsilon(1e-9));
 }
 
 TEST_CASE("where the links bind, a GPU's tokens and the results that it returns share its link") {
@@ -97,7 +97,7 @@ TEST_CASE("fluid and SimGrid agree on the fused kernel") {
   FusedMoe layer = layer_of(64, 256);
   layer.loads[2] = {{1024, 8}};
   layer.copies[6] = 200;
-  CHECK(time_of(s, layer, "simgrid") == doctest::Approx(time_of(s, layer)).epsilon(1e-9));
+  CHECK(time_of(s, layer, "simgrid") == tests::Approx(time_of(s, layer)).epsilon(1e-9));
 }
 
 }  // namespace moesim::lowering

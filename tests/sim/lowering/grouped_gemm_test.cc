@@ -8,6 +8,7 @@
 
 #include "sim/lowering/expert_compute.h"
 #include "sim/lowering/wide_ep_experts.h"
+#include "tests/approx.h"
 #include "workloads/power_law.h"
 
 namespace moesim::lowering {
@@ -100,9 +101,9 @@ TEST_CASE("experts with few tokens cost the reading of the weights that are hit,
   const double tile = 2 * 3.0 * 4096 * 14336 * 128 / profile.bf16.value.value();
   constexpr double kSharp = 200;  // smooth maximum as good as sharp
   const std::vector<ExpertLoad> few{{1, 5}, {0, 3}}, many{{12800, 2}};
-  CHECK(experts_time(matrices, few, 16, perfect(kSharp), profile).total == doctest::Approx(5 * weights));
-  CHECK(experts_time(matrices, many, 128, perfect(kSharp), profile).total == doctest::Approx(2 * 100 * tile));
-  CHECK(experts_time(matrices, many, 128, perfect(1), profile).total == doctest::Approx(2 * (100 * tile + weights)));
+  CHECK(experts_time(matrices, few, 16, perfect(kSharp), profile).total == tests::Approx(5 * weights));
+  CHECK(experts_time(matrices, many, 128, perfect(kSharp), profile).total == tests::Approx(2 * 100 * tile));
+  CHECK(experts_time(matrices, many, 128, perfect(1), profile).total == tests::Approx(2 * (100 * tile + weights)));
 }
 
 TEST_CASE("uneven experts cost more than even ones with the same tokens") {
@@ -119,7 +120,7 @@ TEST_CASE("each tile beyond an expert's first reads its weights again, at rho of
   const ExpertMatrices matrices{4096, 14336, 2, Dtype::Bf16};
   const std::vector<ExpertLoad> one{{16, 1}}, three{{33, 1}};
   const double once = experts_time(matrices, one, 16, {1, 1, 0.25, 2}, profile).memory;
-  CHECK(experts_time(matrices, three, 16, {1, 1, 0.25, 2}, profile).memory == doctest::Approx(1.5 * once));
+  CHECK(experts_time(matrices, three, 16, {1, 1, 0.25, 2}, profile).memory == tests::Approx(1.5 * once));
 }
 
 TEST_CASE("merged loads cost the same and hold the same selections") {
@@ -131,8 +132,8 @@ TEST_CASE("merged loads cost the same and hold the same selections") {
   const ExpertRates rates{0.9, 0.8, 0.2, 1.7};
   const ExpertsTime all = experts_time(matrices, loads, 16, rates, profile);
   const ExpertsTime few = experts_time(matrices, merged, 16, rates, profile);
-  CHECK(few.total == doctest::Approx(all.total).epsilon(1e-12));
-  CHECK(few.selections == doctest::Approx(all.selections).epsilon(1e-12));
+  CHECK(few.total == tests::Approx(all.total).epsilon(1e-12));
+  CHECK(few.selections == tests::Approx(all.selections).epsilon(1e-12));
 }
 
 TEST_CASE("the tile is the smallest power of two from 16 to the format's largest that holds an expert's mean tokens") {
@@ -152,7 +153,7 @@ TEST_CASE("a fuller fullest expert costs its tokens' copy by its own share of th
     const double before = grouped_gemm_cost(shape, profile, parameters).total.value();
     shape.fullest += 1000;
     const double expected = parameters.at("cm") * 1000 * 2 * 7168 / kBytesPerSm;
-    CHECK(grouped_gemm_cost(shape, profile, parameters).total.value() - before == doctest::Approx(expected));
+    CHECK(grouped_gemm_cost(shape, profile, parameters).total.value() - before == tests::Approx(expected));
   });
 }
 

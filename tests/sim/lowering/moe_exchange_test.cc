@@ -10,6 +10,7 @@
 #include "sim/lowering/deepep.h"
 #include "sim/lowering/kernel_cost.h"
 #include "sim/lowering/nvlink_alltoall.h"
+#include "tests/approx.h"
 #include "topology/cluster.h"
 
 namespace moesim::lowering {
@@ -98,15 +99,15 @@ TEST_CASE("expected copies and selections of a random routing have their closed 
   for (int i = 0; i < k; ++i) misses *= (28.0 - i) / (32.0 - i);
   double node_misses = 1;  // C(16, 4) / C(32, 4)
   for (int i = 0; i < k; ++i) node_misses *= (16.0 - i) / (32.0 - i);
-  CHECK(tokens.copies_at(0, 5) == doctest::Approx(100 * (1 - misses)).epsilon(1e-12));
-  CHECK(tokens.selections_at(3, 3) == doctest::Approx(100.0 * k / ranks).epsilon(1e-12));
-  CHECK(tokens.node_copies_at(0, 1) == doctest::Approx(100 * (1 - node_misses)).epsilon(1e-12));
+  CHECK(tokens.copies_at(0, 5) == tests::Approx(100 * (1 - misses)).epsilon(1e-12));
+  CHECK(tokens.selections_at(3, 3) == tests::Approx(100.0 * k / ranks).epsilon(1e-12));
+  CHECK(tokens.node_copies_at(0, 1) == tests::Approx(100 * (1 - node_misses)).epsilon(1e-12));
   // Limited to one node of two, a token reaches that node surely, and more of its ranks.
   const MoeTokens limited = expected_tokens(ranks, 2, 1, 100, experts, k);
-  CHECK(limited.node_copies_at(0, 1) == doctest::Approx(50).epsilon(1e-12));
+  CHECK(limited.node_copies_at(0, 1) == tests::Approx(50).epsilon(1e-12));
   CHECK(limited.copies_at(0, 5) < tokens.copies_at(0, 5));
-  CHECK(balanced_tokens(4, 10, 64, 8).copies_at(1, 2) == doctest::Approx(10));
-  CHECK(balanced_tokens(16, 10, 64, 8).copies_at(1, 2) == doctest::Approx(5));
+  CHECK(balanced_tokens(4, 10, 64, 8).copies_at(1, 2) == tests::Approx(10));
+  CHECK(balanced_tokens(16, 10, 64, 8).copies_at(1, 2) == tests::Approx(5));
 }
 
 TEST_CASE("low latency: no tokens cost the start, many tokens the bytes over the share of the link") {
@@ -114,7 +115,7 @@ TEST_CASE("low latency: no tokens cost the start, many tokens the bytes over the
   for (const bool combine : {false, true}) {
     const auto p = system.profile.kernel(deepep_ll_kernel(combine));
     const double start = 1e-6 * (p.at("a") + p.at("expert") * 256 + p.at("hidden_cost") * 7);
-    CHECK(low_latency(system, expected_tokens(8, 1, 1, 0, 256, 8), combine) == doctest::Approx(start).epsilon(1e-9));
+    CHECK(low_latency(system, expected_tokens(8, 1, 1, 0, 256, 8), combine) == tests::Approx(start).epsilon(1e-9));
     const double tokens = 512;
     const double bytes = tokens * 8 * (combine ? deepep_combine_bytes(7168) : deepep_ll_dispatch_bytes(7168)).value();
     const double grid = 128;  // 256 experts in groups of ceil(256 / 132) = 2
@@ -123,7 +124,7 @@ TEST_CASE("low latency: no tokens cost the start, many tokens the bytes over the
     const double spilled = combine ? bytes - p.at("l2") * 50 * 1024 * 1024 : 0;  // beyond a share of 50 MiB
     const double waves = (tokens / grid - 1) * p.at("wave") * 1e-6 + spilled * 2 / (0.9 * 3.35e12);
     CHECK(low_latency(system, expected_tokens(8, 1, 1, tokens, 256, 8), combine) ==
-          doctest::Approx(start + loop + waves).epsilon(1e-9));
+          tests::Approx(start + loop + waves).epsilon(1e-9));
   }
 }
 
@@ -131,7 +132,7 @@ TEST_CASE("low latency starts as late on 64 ranks as on 16: the counters are the
   const System two(kTwoNodes), eight(R"({"preset": "hgx_h100", "nodes": 8})");
   for (const bool combine : {false, true})
     CHECK(low_latency(eight, expected_tokens(64, 8, 8, 0, 256, 8), combine) ==
-          doctest::Approx(low_latency(two, expected_tokens(16, 2, 2, 0, 256, 8), combine)).epsilon(1e-12));
+          tests::Approx(low_latency(two, expected_tokens(16, 2, 2, 0, 256, 8), combine)).epsilon(1e-12));
 }
 
 TEST_CASE("low latency over two nodes is bound by the NICs: half of the bytes at the share of 50 GB/s") {
@@ -181,7 +182,7 @@ TEST_CASE("normal kernels: more SMs are faster until the links bind, and never b
     const double on_links = copies * 7 / 8 * message / (p.at("share") * 450e9);
     const double on_sms = copies * (message / (p.at("rate") * 1e9) + p.at("copy") * 1e-6) / 4;
     const double four = normal(system, counts, combine, 4), all = normal(system, counts, combine, 128);
-    CHECK(four == doctest::Approx(on_sms).epsilon(0.05));
+    CHECK(four == tests::Approx(on_sms).epsilon(0.05));
     CHECK(all > on_links);
     CHECK(all < 1.25 * on_links);
     CHECK(normal(system, counts, combine, 12) < four);
@@ -204,7 +205,7 @@ TEST_CASE("normal kernels send a token once to each node and forward it there: N
       nic = std::max(nic, timeline.carried[port.resource.index()]);
   }
   const double once = counts.node_copies_at(0, 1) * exchange_of(counts, false).message.value() / parameters.at("nic");
-  CHECK(nic == doctest::Approx(once).epsilon(1e-6));
+  CHECK(nic == tests::Approx(once).epsilon(1e-6));
 }
 
 TEST_CASE("time never falls with more tokens, for any kernel") {
@@ -265,9 +266,9 @@ TEST_CASE("the NVLink all-to-all depends on the ranks through copies, hosts and 
       return nvlink(rack, kernel, balanced_tokens(ranks, tokens, 256, 8));
     };
     // Start-up beyond EP8 does not grow; from one host to two it does, where a kernel waits for answers at its end.
-    CHECK(time(64, 0) == doctest::Approx(time(16, 0)).epsilon(1e-12));
+    CHECK(time(64, 0) == tests::Approx(time(16, 0)).epsilon(1e-12));
     CHECK(time(8, 0) - time(4, 0) ==
-          doctest::Approx(kernel == NvlinkKernel::OneSidedDispatch ? 1e-6 * p.at("hosts") : 0).epsilon(1e-9));
+          tests::Approx(kernel == NvlinkKernel::OneSidedDispatch ? 1e-6 * p.at("hosts") : 0).epsilon(1e-9));
     // Many tokens: remote copies 7, 7.5 and 7.875 of 8 over the share of 900 GB/s, smoothly above the local work.
     for (const std::int32_t ranks : {8, 16, 64}) {
       const double remote = 8.0 * (ranks - 1) / ranks * 14336 / (p.at("share") * 900e9);
@@ -276,7 +277,7 @@ TEST_CASE("the NVLink all-to-all depends on the ranks through copies, hosts and 
       const double reduce = kernel == NvlinkKernel::Combine ? 9 * 14336 / (p.at("hbm") * 8e12) : 0;
       const double many = 148 * 800;  // whole messages per channel
       const double slope = (time(ranks, 2 * many) - time(ranks, many)) / many;
-      CHECK(slope == doctest::Approx(smooth_max(local, remote, 2.5) + reduce).epsilon(1e-4));
+      CHECK(slope == tests::Approx(smooth_max(local, remote, 2.5) + reduce).epsilon(1e-4));
     }
   }
 }
@@ -291,7 +292,7 @@ TEST_CASE("two-sided kernels move in steps of one message per channel, and prepa
   const auto prepare = [&](std::int32_t ranks) {
     return nvlink(rack, NvlinkKernel::Prepare, balanced_tokens(ranks, 100, 256, 8));
   };
-  CHECK(prepare(64) - prepare(8) == doctest::Approx(1e-6 * p.at("last") * std::log(8.0)).epsilon(1e-9));
+  CHECK(prepare(64) - prepare(8) == tests::Approx(1e-6 * p.at("last") * std::log(8.0)).epsilon(1e-9));
 }
 
 TEST_CASE("fluid and SimGrid agree on every MoE kernel") {
@@ -299,20 +300,18 @@ TEST_CASE("fluid and SimGrid agree on every MoE kernel") {
   MoeTokens uneven = balanced_tokens(16, 96, 256, 8);
   uneven.copies[5] += 40;
   for (const NvlinkKernel kernel : kNvlinkKernels)
-    CHECK(nvlink(rack, kernel, uneven, "simgrid") == doctest::Approx(nvlink(rack, kernel, uneven)).epsilon(1e-9));
+    CHECK(nvlink(rack, kernel, uneven, "simgrid") == tests::Approx(nvlink(rack, kernel, uneven)).epsilon(1e-9));
   const System one = star(8), two(kTwoNodes);
   MoeTokens counts = expected_tokens(16, 2, 2, 96, 256, 8), inside = expected_tokens(8, 1, 1, 300, 256, 8);
   counts.selections[3] += 50;
   inside.selections[3] += 50;
   for (const bool combine : {false, true}) {
     CHECK(low_latency(two, counts, combine, "simgrid") ==
-          doctest::Approx(low_latency(two, counts, combine)).epsilon(1e-9));
+          tests::Approx(low_latency(two, counts, combine)).epsilon(1e-9));
     CHECK(low_latency(one, inside, combine, "simgrid") ==
-          doctest::Approx(low_latency(one, inside, combine)).epsilon(1e-9));
-    CHECK(normal(two, counts, combine, 20, "simgrid") ==
-          doctest::Approx(normal(two, counts, combine, 20)).epsilon(1e-9));
-    CHECK(normal(one, inside, combine, 20, "simgrid") ==
-          doctest::Approx(normal(one, inside, combine, 20)).epsilon(1e-9));
+          tests::Approx(low_latency(one, inside, combine)).epsilon(1e-9));
+    CHECK(normal(two, counts, combine, 20, "simgrid") == tests::Approx(normal(two, counts, combine, 20)).epsilon(1e-9));
+    CHECK(normal(one, inside, combine, 20, "simgrid") == tests::Approx(normal(one, inside, combine, 20)).epsilon(1e-9));
   }
 }
 

@@ -5,6 +5,8 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/approx.h"
+
 namespace moesim::lowering {
 namespace {
 
@@ -32,7 +34,7 @@ TEST_CASE("small kernels without tokens cost their launch, with the ideal profil
     const KernelParameters parameters = assumed_moe_parameters(kernel.name);
     const KernelCost none = kernel.cost(shape(0), h100, parameters);
     CHECK(none.total == none.launch);
-    CHECK(none.launch.value() == doctest::Approx(parameters.at("t0") * 1e-6));
+    CHECK(none.launch.value() == tests::Approx(parameters.at("t0") * 1e-6));
     CHECK(kernel.cost(shape(1000), ideal, parameters).total.value() == 0);
   }
 }
@@ -69,9 +71,9 @@ TEST_CASE("many tokens are permuted and summed at the rate of HBM, fp8 twice as 
            parameters.at("bw") * rate;
   };
   const double selections = 8.0 * static_cast<double>(tokens), all = static_cast<double>(tokens) + selections;
-  CHECK(seconds("permute", permute_cost, 2) == doctest::Approx(all * 7168 * 2 + selections * 8));
-  CHECK(seconds("permute", permute_cost, 1) == doctest::Approx(all * 7168 + selections * 8));
-  CHECK(seconds("unpermute_reduce", unpermute_reduce_cost, 2) == doctest::Approx(all * 7168 * 2 + selections * 8));
+  CHECK(seconds("permute", permute_cost, 2) == tests::Approx(all * 7168 * 2 + selections * 8));
+  CHECK(seconds("permute", permute_cost, 1) == tests::Approx(all * 7168 + selections * 8));
+  CHECK(seconds("unpermute_reduce", unpermute_reduce_cost, 2) == tests::Approx(all * 7168 * 2 + selections * 8));
 }
 
 TEST_CASE("what was never measured is tagged assumed and has a wide interval") {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/engine/engine.h"
+#include "tests/approx.h"
 #include "topology/cluster.h"
 
 namespace moesim::lowering {
@@ -73,7 +74,7 @@ TEST_CASE("a large all-gather takes its start-up, its ring over the share of the
                             bytes * (n - 1) / n / std::min(link, blocks) + bytes / n / blocks;
     CAPTURE(n);
     CHECK(run(star, {"gather", NcclOp::AllGather, n, base::Bytes(bytes)}, p).seconds ==
-          doctest::Approx(expected).epsilon(1e-9));
+          tests::Approx(expected).epsilon(1e-9));
   }
 }
 
@@ -81,14 +82,14 @@ TEST_CASE("an all-reduce of few bytes is a launch, hops with flags, and little e
   const Star star(8);
   const auto p = parameters_of(star, NcclOp::AllReduce);
   const double seconds = run(star, {"reduce", NcclOp::AllReduce, 8, base::Bytes(8)}, p).seconds;
-  CHECK(seconds == doctest::Approx((p.at("a") + 14 * p.at("hop_ll")) * 1e-6).epsilon(1e-3));
+  CHECK(seconds == tests::Approx((p.at("a") + 14 * p.at("hop_ll")) * 1e-6).epsilon(1e-3));
 }
 
 TEST_CASE("no bytes cost the launch") {
   for (const NcclOp op : kOps) {
     const Star star(4);
     const auto p = parameters_of(star, op);
-    CHECK(run(star, {"nothing", op, 4, base::Bytes(0)}, p).seconds == doctest::Approx(p.at("a") * 1e-6).epsilon(1e-12));
+    CHECK(run(star, {"nothing", op, 4, base::Bytes(0)}, p).seconds == tests::Approx(p.at("a") * 1e-6).epsilon(1e-12));
   }
 }
 
@@ -169,8 +170,8 @@ TEST_CASE("an all-reduce in the switches sends and receives (n + 1) / n of its b
   const double filling = p.at("fill") * 16 * n * chunk;
   const double carried = (bytes + filling) * (n + 1) / n * (1 + p.at("c0") * 1024 / chunk) / p.at("e");
   const Outcome outcome = run(star, {"reduce", NcclOp::AllReduce, n, base::Bytes(bytes)}, p);
-  CHECK(outcome.link_bytes == doctest::Approx(carried).epsilon(1e-9));
-  CHECK(outcome.seconds == doctest::Approx((p.at("a") + p.at("a_nvls")) * 1e-6 + carried / kLink).epsilon(1e-9));
+  CHECK(outcome.link_bytes == tests::Approx(carried).epsilon(1e-9));
+  CHECK(outcome.seconds == tests::Approx((p.at("a") + p.at("a_nvls")) * 1e-6 + carried / kLink).epsilon(1e-9));
 }
 
 TEST_CASE("an all-to-all of unequal messages waits for its largest receiver") {
@@ -186,7 +187,7 @@ TEST_CASE("an all-to-all of unequal messages waits for its largest receiver") {
   };
   CHECK(time(skewed) - time(even) > 2 * 3 * 64e6 / kLink);
   CHECK(time(even) ==
-        doctest::Approx(run(star, {"a", NcclOp::AllToAll, 4, base::Bytes(256e6)}, p).seconds).epsilon(1e-12));
+        tests::Approx(run(star, {"a", NcclOp::AllToAll, 4, base::Bytes(256e6)}, p).seconds).epsilon(1e-12));
 }
 
 TEST_CASE(
@@ -214,7 +215,7 @@ TEST_CASE("the engines agree on every collective") {
     const auto p = parameters_of(star, op);
     for (const double bytes : {1e3, 1e6, 1e8}) {
       const NcclCall call{"c", op, 4, base::Bytes(bytes)};
-      CHECK(run(star, call, p).seconds == doctest::Approx(run(star, call, p, "simgrid").seconds).epsilon(1e-9));
+      CHECK(run(star, call, p).seconds == tests::Approx(run(star, call, p, "simgrid").seconds).epsilon(1e-9));
     }
   }
 }

@@ -3,12 +3,13 @@
 #include <doctest/doctest.h>
 
 #include "sim/lowering/expert_compute.h"
+#include "tests/approx.h"
 #include "topology/cluster.h"
 
 namespace moesim::lowering {
 namespace {
 
-using doctest::Approx;
+using tests::Approx;
 
 workloads::PlacementCosts costs_on(const std::string& cluster_json, const char* profile_name = "h100") {
   const base::JsonDocument document = base::parse_json(cluster_json, "cluster"),
