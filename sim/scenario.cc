@@ -49,11 +49,13 @@ std::optional<std::string> member_text(const JsonNode& node, const std::string& 
 // The paths of a trace and a model's configuration as seen from anywhere, so that a stored scenario still finds them;
 // the hash must not depend on folders.
 void absolute_paths(base::Json& scenario, const std::string& file, bool only_name) {
-  for (const char* pointer : {"/routing/trace", "/model/config", "/placement/observe/trace"}) {
+  for (const char* pointer :
+       {"/routing/trace", "/model/config", "/placement/observe/trace", "/profile", "/profile/file"}) {
     const base::Json::json_pointer place(pointer);
     if (!scenario.contains(place) || !scenario[place].is_string()) continue;
     base::Json& value = scenario[place];
-    const std::filesystem::path path = std::filesystem::path(file).parent_path() / value.get<std::string>();
+    std::filesystem::path path = std::filesystem::path(file).parent_path() / value.get<std::string>();
+    if (std::string_view(pointer).starts_with("/profile")) path = profile::profile_path(value.get<std::string>(), file);
     value = only_name ? path.filename().string() : std::filesystem::absolute(path).lexically_normal().string();
   }
 }

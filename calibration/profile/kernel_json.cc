@@ -64,6 +64,7 @@ KernelCalibration read_kernel_calibration(const JsonNode& node) {
   KernelCalibration calibration;
   calibration.kernel = root.required("kernel").string();
   calibration.mechanism = root.required("mechanism").string();
+  if (const auto attribution = root.optional("attribution")) calibration.attribution = attribution->string();
   const JsonNode tables = root.required("tables");
   for (std::size_t i = 0; i < tables.size(); ++i) {
     const JsonObject table(tables.at(i), {"file", "system", "family", "rows", "median", "p90"});
@@ -101,7 +102,7 @@ Json to_json(const KernelCalibration& calibration) {
   return {{"schema", "moesim.kernel/1"},
           {"kernel", calibration.kernel},
           {"mechanism", calibration.mechanism},
-          {"attribution", "fitted to measurements of NVIDIA's aiconfigurator database (Apache-2.0), converted to CSV"},
+          {"attribution", calibration.attribution},
           {"tables", std::move(tables)},
           {"shared", parameters_json(calibration.shared)},
           {"families", entries_json(calibration.families)},

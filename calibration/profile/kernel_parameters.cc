@@ -50,7 +50,8 @@ double KernelParameters::log_error(std::string_view error_class) const {
 }
 
 KernelCalibration uncalibrated(const KernelModel& model) {
-  KernelCalibration calibration{std::string(model.name), std::string(model.mechanism), {}, {}, {}, {}, {}};
+  KernelCalibration calibration{
+      std::string(model.name), std::string(model.mechanism), {}, {}, {}, {}, {}, "not fitted"};
   for (const ParameterSpec& spec : model.parameters) {
     calibration.shared.emplace_back(
         spec.name, Parameter{spec.start, std::string(spec.unit), Source::Assumed, "start value of the fit", 0.5});
@@ -97,6 +98,17 @@ KernelParameters resolve(const KernelCalibration& calibration, std::string_view 
     if (table.family == family && relation == Relation::OtherFamily) relation = Relation::SameFamily;
   }
   return {calibration.kernel, std::move(resolved), relation, calibration.errors};
+}
+
+ParameterEntry parameter_entry(KernelCalibration& calibration, std::string_view name, std::string_view system,
+                               std::string_view family) {
+  const auto in = [&](std::string_view entry, auto& entries) -> Parameter* {
+    return const_cast<Parameter*>(find(entries, entry, name));  // NOLINT: the calibration itself is not constant
+  };
+  if (Parameter* own = in(system, calibration.systems)) return {std::string(system), own};
+  for (std::string_view f = family; !f.empty(); f = family_parent(f))
+    if (Parameter* own = in(f, calibration.families)) return {std::string(f), own};
+  return {"all GPUs", const_cast<Parameter*>(find(calibration.shared, name))};  // NOLINT
 }
 
 KernelCalibration kernel_calibration(std::string_view kernel) {

@@ -99,6 +99,7 @@ struct KernelCalibration {
   std::vector<std::pair<std::string, NamedParameters>> families;
   std::vector<std::pair<std::string, NamedParameters>> systems;
   LogErrors errors;
+  std::string attribution = "fitted to measurements of NVIDIA's aiconfigurator database (Apache-2.0), converted to CSV";
 };
 
 KernelCalibration read_kernel_calibration(const base::JsonNode& node);
@@ -109,6 +110,14 @@ KernelCalibration uncalibrated(const KernelModel& model);
 
 // By the family rule. `system` is a profile's name.
 KernelParameters resolve(const KernelCalibration& calibration, std::string_view system, std::string_view family);
+
+// The entry that the family rule takes a parameter from: "h100", "hopper" or "all GPUs". Null for an unknown name.
+struct ParameterEntry {
+  std::string of;
+  Parameter* parameter = nullptr;
+};
+ParameterEntry parameter_entry(KernelCalibration& calibration, std::string_view name, std::string_view system,
+                               std::string_view family);
 
 // The family whose way of feeding the tensor cores a family inherits, "" for none: Ada and workstation Blackwell
 // (sm_120, without tensor memory and wgmma) issue the warp-wide mma of Ampere.

@@ -29,16 +29,46 @@ auto read_sourced(const JsonNode& node, Read read) {
   return result;
 }
 
+LinkCeiling read_ceiling(const JsonNode& node) {
+  const JsonObject object(node, {"share", "latency"});
+  LinkCeiling ceiling;
+  if (const auto share = object.optional("share"))
+    ceiling.share = read_sourced(*share, [](const JsonNode& n) { return n.number(0.001, 1); });
+  if (const auto latency = object.optional("latency"))
+    ceiling.latency = read_sourced(*latency, [](const JsonNode& n) { return n.duration(); });
+  return ceiling;
+}
+
+template <class T>
+base::Json sourced_json(const Sourced<T>& number, base::Json value) {
+  return {{"value", std::move(value)},
+          {"source", to_string(number.source)},
+          {"reference", number.reference},
+          {"error", number.relative_error}};
+}
+
+base::Json duration_json(const Sourced<base::Duration>& number) {
+  return sourced_json(number, base::format_number(number.value.value() * 1e6, 12) + " us");
+}
+
+base::Json ceiling_json(const LinkCeiling& ceiling) {
+  base::Json json = base::Json::object();
+  if (ceiling.share) json["share"] = sourced_json(*ceiling.share, ceiling.share->value);
+  if (ceiling.latency) json["latency"] = duration_json(*ceiling.latency);
+  return json;
+}
+
 Profile read_text(std::string_view text, const std::string& source) {
   const auto document = base::parse_json(text, source);
   const JsonObject root(JsonNode(document),
                         {"schema", "name", "gpu", "family", "ideal", "sms", "hbm_bandwidth", "hbm_capacity", "l2",
-                         "clock", "bf16", "fp8", "fp4", "power", "launch", "kernels"});
+                         "clock", "bf16", "fp8", "fp4", "power", "launch", "links", "kernels"});
   const auto flop_rate = [](const JsonNode& n) { return n.flop_rate(); };
   root.required("schema").one_of({"moesim.profile/1"});
   Profile profile;
   profile.name = root.required("name").string();
   profile.gpu = root.required("gpu").string();
+  profile.text = text;
   profile.hash = base::content_hash(text);
   profile.ideal = root.get("ideal", false, [](const JsonNode& n) { return n.boolean(); });
   if (profile.ideal) return profile;
@@ -53,6 +83,13 @@ Profile read_text(std::string_view text, const std::string& source) {
   if (const auto fp4 = root.optional("fp4")) profile.fp4 = read_sourced(*fp4, flop_rate);
   profile.power = read_sourced(root.required("power"), [](const JsonNode& n) { return n.power(); });
   profile.launch = read_sourced(root.required("launch"), [](const JsonNode& n) { return n.duration(); });
+  if (const auto links = root.optional("links")) {
+    const JsonObject kinds(*links, {"nvlink", "pcie", "network"});
+    for (const auto& [key, ceiling] :
+         {std::pair("nvlink", &profile.links.nvlink), std::pair("pcie", &profile.links.pcie),
+          std::pair("network", &profile.links.network)})
+      if (const auto kind = kinds.optional(key)) *ceiling = read_ceiling(*kind);
+  }
   if (const auto own = root.optional("kernels")) {
     for (std::size_t i = 0; i < own->size(); ++i)
       profile.kernels.push_back(std::make_shared<KernelCalibration>(read_kernel_calibration(own->at(i))));
@@ -80,6 +117,14 @@ KernelParameters Profile::kernel(std::string_view kernel_name) const {
   for (const auto& own : kernels)
     if (own->kernel == kernel_name) return resolve(*own, name, family);
   return resolve(kernel_calibration(kernel_name), name, family);
+}
+
+std::shared_ptr<const KernelCalibration> Profile::calibration(std::string_view kernel_name) const {
+  for (const auto& own : kernels)
+    if (own->kernel == kernel_name) return own;
+  const auto shipped = calibrated_kernels();
+  if (std::find(shipped.begin(), shipped.end(), kernel_name) == shipped.end()) return nullptr;
+  return std::make_shared<const KernelCalibration>(kernel_calibration(kernel_name));
 }
 
 std::vector<std::string> Profile::assumptions() const {
@@ -113,14 +158,26 @@ Profile profile_preset(std::string_view name) {
 Profile load_profile(const std::string& path) { return read_text(base::read_file(path), path); }
 
 base::Json to_json(const Profile& profile) {
-  const auto presets = embedded_presets();
-  const auto file = std::find_if(presets.begin(), presets.end(), [&](const auto& f) { return f.name == profile.name; });
-  MOESIM_CHECK(file != presets.end(), "a profile that is no preset");
-  base::Json json = base::Json::parse(file->text);
+  base::Json json = base::Json::parse(profile.text);
+  json.erase("links");
+  json.erase("kernels");
+  if (profile.ideal) return json;
+  json["launch"] = duration_json(profile.launch);
+  base::Json links = base::Json::object();
+  for (const auto& [key, ceiling] : {std::pair("nvlink", &profile.links.nvlink), std::pair("pcie", &profile.links.pcie),
+                                     std::pair("network", &profile.links.network)})
+    if (ceiling->share || ceiling->latency) links[key] = ceiling_json(*ceiling);
+  if (!links.empty()) json["links"] = std::move(links);
   if (profile.kernels.empty()) return json;
   json["kernels"] = base::Json::array();
   for (const auto& kernel : profile.kernels) json["kernels"].push_back(to_json(*kernel));
   return json;
+}
+
+std::string profile_path(const std::string& named, const std::string& scenario_file) {
+  const std::filesystem::path beside = std::filesystem::path(scenario_file).parent_path() / named;
+  std::error_code failed;
+  return std::filesystem::exists(beside, failed) ? beside.string() : named;
 }
 
 Profile read_profile(const JsonNode* node, const std::string& gpu) {
@@ -134,13 +191,18 @@ Profile read_profile(const JsonNode* node, const std::string& gpu) {
                              "a GPU with a profile, or \"profile\": {\"preset\": \"ideal\"}");
     return profile_preset(gpu);
   }
+  const auto load = [&](const JsonNode& file) {
+    const std::string path = profile_path(file.string(), file.document().file);
+    if (!std::filesystem::exists(path)) file.fail("there is no such file", "a profile that `calibrate` wrote");
+    Profile profile = load_profile(path);
+    if (profile.name != gpu) file.fail("the profile of " + profile.name, "one of the cluster's GPU, \"" + gpu + "\"");
+    return profile;
+  };
+  if (node->is_string()) return load(*node);
   const JsonObject section(*node, {"preset", "file"});
   if (const auto file = section.optional("file")) {
     if (section.has("preset")) file->fail("beside \"preset\"", "one of the two");
-    const std::filesystem::path folder = std::filesystem::path(file->document().file).parent_path();
-    Profile profile = load_profile((folder / file->string()).string());
-    if (profile.name != gpu) file->fail("the profile of " + profile.name, "one of the cluster's GPU, \"" + gpu + "\"");
-    return profile;
+    return load(*file);
   }
   const JsonNode preset = section.required("preset");
   const std::string name = preset.string();

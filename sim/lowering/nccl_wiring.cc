@@ -45,11 +45,13 @@ engine::PathId NcclWiring::path(std::int32_t from, std::int32_t to, const WireSh
     const topology::LinkKind kind = links.link(port.link).kind;
     const bool cpu = links.device(links.port_from(port)).kind == DeviceKind::Cpu ||
                      links.device(links.port_to(port)).kind == DeviceKind::Cpu;
-    if (kind == topology::LinkKind::Network) {
-      use.per_unit /= shares.network;
-    } else if (kind == topology::LinkKind::NvLink || kind == topology::LinkKind::Pcie) {
-      use.per_unit /= cpu ? shares.at_cpu : shares.direct;
-    }  // what joins CPUs is given as what can be used of it
+    double share = 1;  // what joins CPUs is given as what can be used of it
+    if (kind == topology::LinkKind::Network) share = shares.network;
+    if (kind == topology::LinkKind::NvLink || kind == topology::LinkKind::Pcie)
+      share = cpu ? shares.at_cpu : shares.direct;
+    // A path takes 1 / ceiling already; of share and ceiling the smaller counts.
+    const double ceiling = network_->ceiling(kind);
+    use.per_unit *= ceiling / std::min(share, ceiling);
   }
   return graph().add_path(uses, base::Duration(latency_seconds));
 }
@@ -58,14 +60,16 @@ void NcclWiring::add_links_out(std::int32_t rank, double per_byte, std::vector<e
   const topology::DeviceId gpu = network_->router().gpus()[static_cast<std::size_t>(rank)];
   const topology::Graph& links = network_->router().graph();
   for (const engine::Use& use : graph().path_uses(network_->path(rank, (rank + 1) % ranks_)))
-    if (links.port_from(port_of(use.resource)) == gpu) uses.push_back({use.resource, use.per_unit * per_byte});
+    if (const auto port = port_of(use.resource); links.port_from(port) == gpu)
+      uses.push_back({use.resource, use.per_unit * network_->ceiling(links.link(port.link).kind) * per_byte});
 }
 
 void NcclWiring::add_links_in(std::int32_t rank, double per_byte, std::vector<engine::Use>& uses) {
   const topology::DeviceId gpu = network_->router().gpus()[static_cast<std::size_t>(rank)];
   const topology::Graph& links = network_->router().graph();
   for (const engine::Use& use : graph().path_uses(network_->path((rank + 1) % ranks_, rank)))
-    if (links.port_to(port_of(use.resource)) == gpu) uses.push_back({use.resource, use.per_unit * per_byte});
+    if (const auto port = port_of(use.resource); links.port_to(port) == gpu)
+      uses.push_back({use.resource, use.per_unit * network_->ceiling(links.link(port.link).kind) * per_byte});
 }
 
 bool NcclWiring::leaves_node(std::int32_t from, std::int32_t to) const {

@@ -1,9 +1,13 @@
 #include "sim/lowering/network.h"
 
+#include <algorithm>
+
 namespace moesim::lowering {
 
-Network::Network(engine::TaskGraph& graph, const topology::Router& router)
-    : graph_(&graph), router_(&router), ports_(std::make_shared<Ports>()) {
+using topology::LinkKind;
+
+Network::Network(engine::TaskGraph& graph, const topology::Router& router, const profile::LinkCeilings& ceilings)
+    : graph_(&graph), router_(&router), ceilings_(ceilings), ports_(std::make_shared<Ports>()) {
   ports_->resource.assign(2 * router.graph().num_links(), -1);
 }
 
@@ -12,6 +16,28 @@ Network Network::of_group(const topology::Router& router) const {
   group.router_ = &router;
   group.paths_.clear();  // they are by rank
   return group;
+}
+
+double Network::ceiling(LinkKind kind) const {
+  const profile::LinkCeiling* known = kind == LinkKind::NvLink    ? &ceilings_.nvlink
+                                      : kind == LinkKind::Pcie    ? &ceilings_.pcie
+                                      : kind == LinkKind::Network ? &ceilings_.network
+                                                                  : nullptr;
+  return known != nullptr && known->share ? known->share->value : 1;
+}
+
+base::Duration Network::latency(const topology::Route& route) const {
+  base::Duration total = route.latency;
+  for (const auto& [kind, known] :
+       {std::pair(LinkKind::NvLink, &ceilings_.nvlink), std::pair(LinkKind::Network, &ceilings_.network)}) {
+    if (!known->latency) continue;
+    for (const topology::Hop& hop : route.hops) {
+      if (router_->graph().link(hop.port.link).kind != kind) continue;
+      total += known->latency->value;
+      break;
+    }
+  }
+  return total;
 }
 
 engine::ResourceId Network::resource(topology::Port port) {
@@ -33,8 +59,9 @@ engine::PathId Network::path(std::int32_t from, std::int32_t to) {
   const topology::Route route = router_->route(from, to);
   std::vector<engine::Use> uses;
   uses.reserve(route.hops.size());
-  for (const topology::Hop& hop : route.hops) uses.push_back({resource(hop.port), hop.share});
-  const engine::PathId path = graph_->add_path(uses, route.latency);
+  for (const topology::Hop& hop : route.hops)
+    uses.push_back({resource(hop.port), hop.share / ceiling(router_->graph().link(hop.port.link).kind)});
+  const engine::PathId path = graph_->add_path(uses, latency(route));
   paths_.emplace(key, path);
   return path;
 }
@@ -43,13 +70,11 @@ void Network::append_route(std::int32_t from, std::int32_t to, const LinkShares&
                            double& latency) {
   const topology::Route route = router_->route(from, to);
   for (const topology::Hop& hop : route.hops) {
-    const topology::LinkKind kind = router_->graph().link(hop.port.link).kind;
-    const double share = kind == topology::LinkKind::NvLink    ? shares.nvlink
-                         : kind == topology::LinkKind::Network ? shares.network
-                                                               : 1;
-    uses.push_back({resource(hop.port), hop.share / share});
+    const LinkKind kind = router_->graph().link(hop.port.link).kind;
+    const double share = kind == LinkKind::NvLink ? shares.nvlink : kind == LinkKind::Network ? shares.network : 1;
+    uses.push_back({resource(hop.port), hop.share / std::min(share, ceiling(kind))});
   }
-  latency += route.latency.value();
+  latency += this->latency(route).value();
 }
 
 base::Bandwidth Network::nvlink_rate(std::int32_t rank) const {

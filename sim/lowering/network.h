@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "calibration/profile/profile.h"
 #include "sim/engine/task_graph.h"
 #include "topology/routing.h"
 
@@ -21,8 +22,8 @@ struct LinkShares {
 // One resource per direction of a link that some route uses, at its raw rate; one interned path per (from, to).
 class Network {
  public:
-  // Both must outlive the network. GPUs are named by rank.
-  Network(engine::TaskGraph& graph, const topology::Router& router);
+  // Both must outlive the network. GPUs are named by rank. A byte takes no less of a link than 1 / its ceiling.
+  Network(engine::TaskGraph& graph, const topology::Router& router, const profile::LinkCeilings& ceilings = {});
   // The same links for a group of ranks: `router` is a part of this one's.
   Network of_group(const topology::Router& router) const;
 
@@ -40,13 +41,18 @@ class Network {
   };
   const std::vector<PortResource>& port_resources() const { return ports_->list; }
   const topology::Router& router() const { return *router_; }
+  // Share of a link's raw rate that was measured, 1 where none was.
+  double ceiling(topology::LinkKind kind) const;
   engine::TaskGraph& graph() { return *graph_; }
 
  private:
   engine::ResourceId resource(topology::Port port);
+  // Of a route, with what was measured beyond its links'.
+  base::Duration latency(const topology::Route& route) const;
 
   engine::TaskGraph* graph_;
   const topology::Router* router_;
+  profile::LinkCeilings ceilings_;
   struct Ports {
     std::vector<PortResource> list;
     std::vector<std::int32_t> resource;  // [2 * links], -1 where not used yet

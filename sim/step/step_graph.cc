@@ -14,7 +14,7 @@ std::vector<std::string> gpu_names(const topology::Cluster& cluster) {
 
 StepGraph::StepGraph(const topology::Cluster& cluster, const profile::Profile& profile, const topology::Router& router)
     : names_(gpu_names(cluster)),
-      network_(graph_, router),
+      network_(graph_, router, profile.links),
       gpus_(lowering::add_gpu_resources(graph_, profile, names_)) {}
 
 void StepGraph::begin(std::string phase, std::int32_t layer, std::vector<std::int32_t> ranks) {
