@@ -18,6 +18,7 @@ using profile::Scope;
 using profile::Source;
 
 constexpr double kQuantile90 = 1.2815515655446004;
+constexpr double kOtherMachine = 0.1;      // assumed: of log(value), between two machines of one kind
 constexpr double kLoneMemberError = 0.25;  // of a mean over one member: how far others lie is not known
 
 double rounded(double value) {
@@ -45,7 +46,19 @@ struct Layout {
   std::map<std::string, std::vector<std::size_t>> of_system;  // -> [parameters] unknown
 };
 
-Layout lay_out(const profile::KernelModel& model, std::span<const KernelObservation> observations) {
+// The unknown of a parameter, with the declared prior or the shipped value as such.
+Unknown unknown_of(const ParameterSpec& spec, const std::string& of, const KernelParameters* shipped) {
+  Unknown unknown{std::string(spec.name) + of, spec.start, spec.lower, spec.upper, spec.prior_sigma, {}, false};
+  if (shipped == nullptr) return unknown;
+  const Parameter& known = shipped->parameter(spec.name);
+  constexpr double kInside = 1.0001;  // of the bounds
+  unknown.start = std::clamp(known.value, spec.lower * kInside, spec.upper / kInside);
+  unknown.prior_sigma = std::hypot(std::log1p(known.relative_error) / kQuantile90, kOtherMachine);
+  return unknown;
+}
+
+Layout lay_out(const profile::KernelModel& model, std::span<const KernelObservation> observations,
+               const KernelParameters* shipped) {
   Layout layout;
   for (std::size_t p = 0; p < model.parameters.size(); ++p) {
     const ParameterSpec& spec = model.parameters[p];
@@ -56,8 +69,7 @@ Layout lay_out(const profile::KernelModel& model, std::span<const KernelObservat
       const auto [at, is_new] = of_group.try_emplace(groups[i], layout.unknowns.size());
       if (is_new) {
         const std::string of = groups[i].empty() ? "" : " of " + groups[i];
-        layout.unknowns.push_back(
-            {std::string(spec.name) + of, spec.start, spec.lower, spec.upper, spec.prior_sigma, {}, false});
+        layout.unknowns.push_back(unknown_of(spec, of, shipped));
         layout.parameter.push_back(p);
         layout.group.push_back(groups[i]);
       }
@@ -129,10 +141,25 @@ void put(Entries& entries, const std::string& entry, std::string_view name, Para
   found->second.emplace_back(name, std::move(parameter));
 }
 
+// Of a parameter that the rows do not identify: it is the known one, or that moved as far as they allow.
+void keep_origin(const Parameter& known, Parameter& parameter) {
+  constexpr double kMoved = 0.01;
+  std::string origin = known.reference;
+  if (const std::size_t at = origin.find('('); origin.starts_with(kAsShipped) || origin.starts_with(kMovedFrom))
+    origin = origin.substr(at + 1, origin.size() - at - 2);
+  const bool moved = std::abs(std::log(parameter.value / known.value)) > kMoved;
+  parameter.source = known.source;
+  parameter.reference =
+      (moved ? std::string(kMovedFrom) + " " + base::format_number(known.value, 4) + ", rows that do not identify it ("
+             : std::string(kAsShipped) + ", these rows say no more (") +
+      origin + ")";
+}
+
 // Values of all scopes, from the narrowest to the widest.
 profile::KernelCalibration collect(const profile::KernelModel& model,
                                    const std::map<std::string, std::string>& family_of, const Layout& layout,
-                                   const FitResult& result, const std::string& reference) {
+                                   const FitResult& result, const std::string& reference,
+                                   const KernelParameters* shipped) {
   profile::KernelCalibration calibration;
   calibration.kernel = model.name;
   calibration.mechanism = model.mechanism;
@@ -147,6 +174,7 @@ profile::KernelCalibration collect(const profile::KernelModel& model,
           rounded(result.values[k].value), std::string(spec.unit), assumed ? Source::Assumed : Source::Fitted,
           assumed ? "not identified by the rows: start value, as far as they allow" : reference,
           layout.unknowns[k].fixed ? 0.5 : rounded(std::expm1(kQuantile90 * result.values[k].log_sd) + 1e-4)};
+      if (assumed && shipped != nullptr) keep_origin(shipped->parameter(spec.name), parameter);
       all.push_back(parameter);
       const std::string& group = layout.group[k];
       if (spec.scope == Scope::Family) put(calibration.families, group, spec.name, parameter);
@@ -171,10 +199,10 @@ profile::KernelCalibration collect(const profile::KernelModel& model,
 }  // namespace
 
 KernelFit fit_kernel(const profile::KernelModel& model, std::span<const KernelObservation> observations,
-                     std::span<const std::string> tables, const FitOptions& options) {
+                     std::span<const std::string> tables, const FitOptions& options, const KernelParameters* shipped) {
   if (observations.empty())
     throw base::InputError("", "", "no row of kernel \"" + std::string(model.name) + "\" to fit");
-  Layout layout = lay_out(model, observations);
+  Layout layout = lay_out(model, observations, shipped);
   std::vector<Measured> measured;
   std::map<std::string, std::string> family_of;
   for (const KernelObservation& o : observations) {
@@ -213,16 +241,16 @@ KernelFit fit_kernel(const profile::KernelModel& model, std::span<const KernelOb
                                 (tables.size() == 1 ? " table" : " tables") + ", residual median " +
                                 percent(base::quantile(absolute, 0.5)) + ", p90 " +
                                 percent(base::quantile(absolute, 0.9));
-  fitted.calibration = collect(model, family_of, layout, result, reference);
+  fitted.calibration = collect(model, family_of, layout, result, reference, shipped);
 
   // Score what is shipped: rounded values, found by the family rule.
-  std::map<std::string, KernelParameters> shipped;
+  std::map<std::string, KernelParameters> fitted_values;
   std::vector<std::vector<double>> of_table(tables.size());
   for (const auto& [system, family] : family_of)
-    shipped.emplace(system, profile::resolve(fitted.calibration, system, family));
+    fitted_values.emplace(system, profile::resolve(fitted.calibration, system, family));
   std::vector<const KernelObservation*> example(tables.size(), nullptr);
   for (const KernelObservation& o : observations) {
-    fitted.log_errors.push_back(std::log(o.predict(shipped.at(o.system)) / o.measured.value));
+    fitted.log_errors.push_back(std::log(o.predict(fitted_values.at(o.system)) / o.measured.value));
     of_table[o.table].push_back(std::abs(std::expm1(fitted.log_errors.back())));
     example[o.table] = &o;
   }

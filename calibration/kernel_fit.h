@@ -28,6 +28,10 @@ struct KernelObservation {
   std::function<double(const profile::KernelParameters&)> predict;
 };
 
+// How the reference of a parameter begins that rows did not identify: its value is the known one (to 1 %), or moved.
+inline constexpr std::string_view kAsShipped = "as shipped";
+inline constexpr std::string_view kMovedFrom = "moved from";
+
 struct KernelFit {
   profile::KernelCalibration calibration;  // without error widths
   std::vector<double> log_errors;          // [observations]
@@ -36,7 +40,10 @@ struct KernelFit {
 };
 
 // `tables` names the files. Values are rounded to 4 significant digits, so that what is shipped is what was scored.
+// With `shipped`, the values that hold for this GPU already, the priors are these (wider by what machines of one kind
+// may differ) instead of the declared ones: what few rows do not say stays as shipped.
 KernelFit fit_kernel(const profile::KernelModel& model, std::span<const KernelObservation> observations,
-                     std::span<const std::string> tables, const FitOptions& options = {});
+                     std::span<const std::string> tables, const FitOptions& options = {},
+                     const profile::KernelParameters* shipped = nullptr);
 
 }  // namespace moesim::calibration

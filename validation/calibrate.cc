@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 #include <numeric>
+#include <optional>
 #include <set>
 
 #include "base/statistics.h"
@@ -29,7 +30,19 @@ std::vector<Origin> rows_of(const std::vector<MeasuredTable>& tables, std::strin
   return rows;
 }
 
-calibration::KernelFit fit_rows(const profile::KernelModel& model, const std::vector<Origin>& rows) {
+// The parameters of a kernel that hold for a GPU already.
+std::optional<profile::KernelParameters> known(const profile::Profile* shipped, const profile::KernelModel& model) {
+  if (shipped == nullptr || shipped->calibration(model.name) == nullptr) return std::nullopt;
+  profile::KernelParameters parameters = shipped->kernel(model.name);
+  for (const profile::ParameterSpec& spec : model.parameters) {
+    const auto& all = parameters.all();
+    if (std::none_of(all.begin(), all.end(), [&](const auto& p) { return p.first == spec.name; })) return std::nullopt;
+  }
+  return parameters;
+}
+
+calibration::KernelFit fit_rows(const profile::KernelModel& model, const std::vector<Origin>& rows,
+                                const profile::Profile* shipped) {
   std::vector<KernelObservation> observations;
   std::vector<std::string> labels;
   for (const Origin& origin : rows) {
@@ -46,7 +59,8 @@ calibration::KernelFit fit_rows(const profile::KernelModel& model, const std::ve
     };
     observations.push_back(std::move(observation));
   }
-  return calibration::fit_kernel(model, observations, labels);
+  const auto prior = known(shipped, model);
+  return calibration::fit_kernel(model, observations, labels, {}, prior ? &*prior : nullptr);
 }
 
 std::vector<double> skew_errors(const calibration::KernelFit& fit, const std::vector<Origin>& rows) {
@@ -80,8 +94,8 @@ void judge(const profile::KernelCalibration& calibration, const std::vector<Orig
   }
 }
 
-std::vector<HoldOut> hold_out(const profile::KernelModel& model, const TableKind& kind,
-                              const std::vector<Origin>& rows) {
+std::vector<HoldOut> hold_out(const profile::KernelModel& model, const TableKind& kind, const std::vector<Origin>& rows,
+                              const profile::Profile* shipped) {
   std::vector<HoldOut> result;
   const auto run = [&](const std::string& name, Split::By by, auto part) {
     std::vector<Origin> fitted, judged;
@@ -91,7 +105,7 @@ std::vector<HoldOut> hold_out(const profile::KernelModel& model, const TableKind
       if (p == Part::Test) judged.push_back(origin);
     }
     if (fitted.empty() || judged.empty()) return;
-    judge(fit_rows(model, fitted).calibration, judged, name, by, result);
+    judge(fit_rows(model, fitted, shipped).calibration, judged, name, by, result);
   };
   for (const Split& split : kind.splits) {
     run(std::string(split.name), split.by,
@@ -210,6 +224,22 @@ HoldOut in_sample(const calibration::KernelFit& fit, const std::vector<Origin>& 
   return all;
 }
 
+// The widths of a short log, with those that were known as so many further rows.
+void blend(profile::LogErrors& errors, std::size_t rows, const profile::LogErrors& shipped) {
+  constexpr double kShippedRows = 20;
+  if (shipped.empty()) return;
+  for (auto& [error_class, widths] : errors) {
+    auto found = shipped.find(error_class);
+    if (found == shipped.end()) found = shipped.find("");
+    if (found == shipped.end()) continue;
+    for (std::size_t r = 0; r < widths.size(); ++r) {
+      const double own = widths[r] * widths[r] * static_cast<double>(rows);
+      widths[r] = std::sqrt((own + kShippedRows * found->second[r] * found->second[r]) /
+                            (static_cast<double>(rows) + kShippedRows));
+    }
+  }
+}
+
 double rounded(double value) { return std::round(value * 1e4) / 1e4; }
 
 constexpr std::size_t kSizeBins = 8;
@@ -217,7 +247,11 @@ constexpr std::size_t kSizeBins = 8;
 }  // namespace
 
 MeasuredTable read_table(const std::string& path, const std::string& system) {
-  calibration::Table table = calibration::Table::read(path);
+  return measured_table(calibration::Table::read(path), system);
+}
+
+MeasuredTable measured_table(calibration::Table table, const std::string& system) {
+  const std::string path = table.file();
   TableKind kind = recognise(table);
   System on(system);
   Samples samples;
@@ -250,7 +284,8 @@ std::vector<MeasuredTable> read_tables(const std::string& folder) {
   return tables;
 }
 
-std::vector<KernelResult> fit_all(const std::vector<MeasuredTable>& tables, bool hold_outs) {
+std::vector<KernelResult> fit_all(const std::vector<MeasuredTable>& tables, bool hold_outs,
+                                  const profile::Profile* shipped) {
   std::vector<KernelResult> results;
   for (const TableKind& kind : table_kinds()) {
     for (const profile::KernelModel& model : kind.kernels) {
@@ -260,7 +295,7 @@ std::vector<KernelResult> fit_all(const std::vector<MeasuredTable>& tables, bool
       if (done || rows.empty()) continue;
       KernelResult result{std::string(kind.name),
                           model,
-                          fit_rows(model, rows),
+                          fit_rows(model, rows, shipped),
                           {},
                           {},
                           std::string(rows.front().sample->size_unit),
@@ -269,10 +304,12 @@ std::vector<KernelResult> fit_all(const std::vector<MeasuredTable>& tables, bool
       std::vector<double> sizes;
       for (const Origin& origin : rows) sizes.push_back(origin.sample->size);
       result.by_size = calibration::residuals_by_size(result.fit.log_errors, sizes, kSizeBins);
-      if (hold_outs) result.hold_outs = hold_out(model, kind, rows);
+      if (hold_outs) result.hold_outs = hold_out(model, kind, rows, shipped);
       const std::vector<HoldOut> evidence =
           result.hold_outs.empty() ? std::vector<HoldOut>{in_sample(result.fit, rows)} : result.hold_outs;
       result.fit.calibration.errors = widths(evidence, nullptr);
+      if (const auto before = shipped == nullptr ? nullptr : shipped->calibration(model.name))
+        blend(result.fit.calibration.errors, rows.size(), before->errors);
       for (auto& [name, values] : result.fit.calibration.errors)
         for (double& value : values) value = rounded(value);
       for (HoldOut& h : result.hold_outs) apply_widths(h, widths(result.hold_outs, &h));

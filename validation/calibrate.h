@@ -23,6 +23,7 @@ struct MeasuredTable {
 // of its name, up to "__". Throws InputError for a folder without any.
 std::vector<MeasuredTable> read_tables(const std::string& folder);
 MeasuredTable read_table(const std::string& path, const std::string& system);
+MeasuredTable measured_table(calibration::Table table, const std::string& system);
 
 // One hold-out of one kernel: fitted to a part of the rows, judged on another.
 struct HoldOut {
@@ -47,7 +48,9 @@ struct KernelResult {
 };
 
 // Fits all kernels of all tables, each kernel to its own rows alone. Without hold-outs the intervals' widths are those
-// of the fitted rows.
-std::vector<KernelResult> fit_all(const std::vector<MeasuredTable>& tables, bool hold_outs);
+// of the fitted rows. With `shipped`, a profile of the tables' GPU, its parameters are the priors, and its widths count
+// as 20 further rows: a short log must not claim more than it can know.
+std::vector<KernelResult> fit_all(const std::vector<MeasuredTable>& tables, bool hold_outs,
+                                  const profile::Profile* shipped = nullptr);
 
 }  // namespace moesim::validation
