@@ -12,6 +12,7 @@
 #include "cli/verb.h"
 #include "report/scatter.h"
 #include "report/table.h"
+#include "sim/lowering/moe_kernels.h"
 #include "validation/kinds.h"
 #include "validation/score.h"
 
@@ -75,8 +76,8 @@ void validate_table(const Options& options, std::ostream& out) {
       throw base::InputError(options.profile, "/name", "the profile of \"" + profile.name + "\"",
                              "one of \"" + system.profile().name + "\", the GPU of " + system.name());
   }
-  const validation::Score score =
-      validation::validate(table, kind, system, [&](std::string_view kernel) { return profile.kernel(kernel); });
+  const validation::Score score = validation::validate(
+      table, kind, system, [&](std::string_view kernel) { return lowering::moe_parameters(kernel, profile); });
   print(score, std::string(kind.title), out);
   if (!options.json.empty()) base::write_file(options.json, validation::to_json(score).dump(2) + "\n");
   if (!options.rows.empty()) base::write_file(options.rows, validation::rows_csv(table, score));

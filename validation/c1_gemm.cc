@@ -1,4 +1,4 @@
-// C1: dtype, m, n, k, latency_us.
+// C1: dtype, m, n, k, latency_us; perhaps l2, "cold" where the L2 cache was overwritten before each product.
 #include <cstdint>
 
 #include "sim/lowering/gemm.h"
@@ -24,9 +24,14 @@ double weight_of(std::size_t row, std::size_t rows) {
 
 Samples read(const Table& table, const System& system) {
   Samples result;
+  const bool tells_cache = table.has("l2");
   for (std::size_t row = 0; row < table.rows(); ++row) {
-    lowering::GemmShape shape{
-        table.integer(row, "m", 1), table.integer(row, "n", 1), table.integer(row, "k", 1), {}, kWeightsInTurn};
+    const bool cold = tells_cache && table.one_of(row, "l2", {"warm", "cold"}) == 1;
+    lowering::GemmShape shape{table.integer(row, "m", 1),
+                              table.integer(row, "n", 1),
+                              table.integer(row, "k", 1),
+                              {},
+                              cold ? 0 : kWeightsInTurn};
     const double measured = table.time_us(row, "latency_us");
     const std::string& format = table.text(row, "dtype");
     const auto dtype = format_named(format);

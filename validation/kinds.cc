@@ -61,9 +61,9 @@ std::vector<std::string_view> missing(const TableKind& kind, const Table& table)
 }  // namespace
 
 std::vector<TableKind> table_kinds() {
-  return {nccl_kind(),      deepep_ll_kind(), deepep_ll_nodes_kind(), deepep_normal_kind(), nvlink_alltoall_kind(),
-          fused_moe_kind(), gemm_kind(),      grouped_gemm_kind(),    wide_ep_kind(),       mla_kind(),
-          serving_kind()};
+  return {nccl_kind(),      deepep_ll_kind(),  deepep_ll_nodes_kind(), deepep_normal_kind(), nvlink_alltoall_kind(),
+          fused_moe_kind(), gemm_kind(),       grouped_gemm_kind(),    wide_ep_kind(),       mla_kind(),
+          serving_kind(),   moe_kernels_kind()};
 }
 
 TableKind recognise(const Table& table) {

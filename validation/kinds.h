@@ -18,6 +18,7 @@ TableKind grouped_gemm_kind();     // C2
 TableKind wide_ep_kind();          // C3
 TableKind mla_kind();              // C4
 TableKind serving_kind();          // E1
+TableKind moe_kernels_kind();      // M1
 
 // In the order in which they are tried; of several that match, the one with most columns is meant.
 std::vector<TableKind> table_kinds();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <map>
 #include <mutex>
 
@@ -106,6 +107,34 @@ std::vector<std::string> system_names() {
   std::vector<std::string> names;
   for (const Row& row : kSystems) names.emplace_back(row.system);
   return names;
+}
+
+std::string system_of_gpu(std::string_view gpu) {
+  // The first whose words the name has; drivers say "PCIe" where it is a card.
+  constexpr std::array<std::array<std::string_view, 3>, 15> kNames{{{"GB300", "", "gb300"},
+                                                                    {"GB200", "", "gb200"},
+                                                                    {"B300", "", "b300_sxm"},
+                                                                    {"B200", "", "b200_sxm"},
+                                                                    {"H200", "", "h200_sxm"},
+                                                                    {"H100", "PCIe", "h100_pcie"},
+                                                                    {"H100", "", "h100_sxm"},
+                                                                    {"H800", "", ""},
+                                                                    {"A100", "PCIe", "a100_pcie"},
+                                                                    {"A100", "PCIE", "a100_pcie"},
+                                                                    {"A100", "", "a100_sxm"},
+                                                                    {"A30", "", "a30"},
+                                                                    {"L40S", "", "l40s"},
+                                                                    {"L4", "", "l4"},
+                                                                    {"RTX PRO 6000", "", "rtx_pro_6000_server"}}};
+  const auto has = [&](std::string_view word) {
+    const std::size_t at = gpu.find(word);
+    if (at == std::string_view::npos) return false;
+    const std::size_t end = at + word.size();
+    return end >= gpu.size() || std::isalnum(static_cast<unsigned char>(gpu[end])) == 0;
+  };
+  for (const auto& [name, with, system] : kNames)
+    if (has(name) && (with.empty() || has(with))) return std::string(system);
+  return "";
 }
 
 std::string system_of_file(std::string_view path) {

@@ -43,6 +43,8 @@ class System {
 };
 
 std::vector<std::string> system_names();
+// The system of one node with this GPU as drivers and tools name it ("NVIDIA H100 80GB HBM3"), "" if none is known.
+std::string system_of_gpu(std::string_view gpu);
 // The system that a table's file name starts with ("h100_sxm__gemm_trtllm_1.0.0.csv"), "" if none.
 std::string system_of_file(std::string_view path);
 

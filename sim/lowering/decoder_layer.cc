@@ -55,8 +55,8 @@ DecoderCosts::DecoderCosts(const workloads::Model& model, const profile::Profile
   if (profile.ideal) return;
   gemm_ = profile.kernel(gemm_kernel(dtype_));
   gemm_bf16_ = profile.kernel(gemm_kernel(Dtype::Bf16));
-  norm_ = assumed_moe_parameters("rms_norm");
-  gate_ = assumed_moe_parameters("gate_topk");
+  norm_ = moe_parameters("rms_norm", profile);
+  gate_ = moe_parameters("gate_topk", profile);
   mla_prefill_ = profile.kernel("mla_prefill");
   mla_decode_ = profile.kernel("mla_decode");
   gqa_prefill_ = grouped_query_parameters(profile, "mla_prefill");

@@ -1,5 +1,6 @@
 #include "sim/lowering/moe_kernels.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -79,6 +80,11 @@ profile::KernelParameters assumed_moe_parameters(std::string_view kernel) {
   }
   MOESIM_CHECK(false, "a kernel of moe_kernels()");
   return {};
+}
+
+profile::KernelParameters moe_parameters(std::string_view kernel, const profile::Profile& profile) {
+  const bool here = std::any_of(kModels.begin(), kModels.end(), [&](const auto& m) { return m.name == kernel; });
+  return here && profile.calibration(kernel) == nullptr ? assumed_moe_parameters(kernel) : profile.kernel(kernel);
 }
 
 KernelCost rms_norm_cost(const TokenShape& shape, const profile::Profile& profile,

@@ -13,7 +13,8 @@
 // stream and writes it back. The gate's warp finds the largest of E / 32 scores per lane k times, each with a reduction
 // over 32 lanes (10 instructions).
 //
-// Nothing of this has been measured yet: every parameter is tagged `assumed`.
+// Nothing of this is measured for the shipped profiles: their parameters are tagged `assumed`. `calibrate measure` fits
+// permute and unpermute_reduce into a profile of its own.
 #pragma once
 
 #include <cstdint>
@@ -40,6 +41,9 @@ std::span<const profile::KernelModel> moe_kernels();
 
 // The assumed parameters of a kernel named above, with an 80 % interval of a factor of 1.5.
 profile::KernelParameters assumed_moe_parameters(std::string_view kernel);
+
+// The profile's parameters of any kernel; the assumed ones of a kernel named above that it has none of.
+profile::KernelParameters moe_parameters(std::string_view kernel, const profile::Profile& profile);
 
 // Each takes the parameters of its kernel. None decreases with the tokens; no tokens cost the launch. With the profile
 // "ideal" all take no time.

@@ -229,6 +229,23 @@ TEST_CASE("what is in no format says which there are; a table is told from a log
   CHECK_FALSE(looks_like_table(text_of("nvbandwidth.json")));
 }
 
+TEST_CASE("a log that is cut off anywhere is read as far as it says, or is one error") {
+  for (const char* name : {"nccl_alltoall.txt", "nccl_alltoall.json", "nvbandwidth.json", "ib_write_bw.txt",
+                           "ib_write_lat.txt", "deepep_low_latency.txt", "deepep_intranode.txt"}) {
+    CAPTURE(name);
+    const std::string text = text_of(name);
+    for (std::size_t length = 0; length < text.size(); length += 61) {
+      CAPTURE(length);
+      try {
+        const ImportedLog log = import_log(text.substr(0, length), name, kShape);
+        CHECK_FALSE((log.tables.empty() && log.readings.empty()));
+      } catch (const base::InputError& error) {
+        CHECK(std::string(error.what()).find('\n') == std::string::npos);
+      }
+    }
+  }
+}
+
 TEST_CASE("the line of a JSON pointer") {
   const std::string text = "{\"a\": [1,\n 2, {\"b\\\"\": \"}\"}],\n \"c\":\n 4}";
   CHECK(line_of_pointer(text, "/a/0") == 1);

@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include "sim/lowering/moe_kernels.h"
 #include "validation/kinds.h"
 #include "validation/score.h"
 
@@ -21,7 +22,7 @@ struct Example {
 };
 
 // One good row of each kind.
-const std::array<Example, 10> kExamples{{
+const std::array<Example, 11> kExamples{{
     {"N1", "op,dtype,num_gpus,bytes,latency_us", "all_gather,half,2,1048576,30"},
     {"N2", "nodes,ep,hidden,topk,experts,tokens_per_rank,dispatch_us,combine_us", "2,16,7168,8,256,8,30,40", 2},
     {"N3", "nodes,ep,hidden,topk,experts,tokens_per_rank,dispatch_us,combine_us", "1,4,7168,8,256,8,16,12", 2},
@@ -39,6 +40,7 @@ const std::array<Example, 10> kExamples{{
     {"C3", "phase,dtype,hidden,inter,topk,experts,ep,dist,tokens_global,latency_us",
      "context,fp8_block,7168,2048,8,256,2,uniform,32,323"},
     {"C4", "dtype,kv_dtype,heads,batch,isl,tp,step,latency_us", "bfloat16,fp8,16,4,1,8,4095,20"},
+    {"M1", "moe_kernel,tokens,hidden,experts,topk,latency_us", "permute,128,7168,256,8,15"},
 }};
 
 std::vector<std::string> split(const std::string& line) {
@@ -61,7 +63,7 @@ std::string join(const std::vector<std::string>& cells) {
 Score score(const std::string& text, const System& system) {
   const Table table = Table::parse(text, "t.csv");
   return validate(table, recognise(table), system,
-                  [&](std::string_view kernel) { return system.profile().kernel(kernel); });
+                  [&](std::string_view kernel) { return lowering::moe_parameters(kernel, system.profile()); });
 }
 
 }  // namespace
