@@ -107,7 +107,9 @@ void add_calibrate_check(CLI::App& verb, Context& context) {
   check->add_option("--baseline", options->baseline, "Name of the scenario that counts as 1x (default: the first)");
   check->add_option("--top", options->top, "So many of what to measure next")->capture_default_str();
   options->add_to(*check);
-  check->footer("Example: moesim calibrate check examples/10-pcie-box.json examples/13-gb200-nvl72.json");
+  check->footer(
+      "Runs each scenario a few hundred times: of a whole model's step, check one MoE layer.\n"
+      "Example: moesim calibrate check examples/10-pcie-box.json examples/13-gb200-nvl72.json");
   check->callback([options, &context] {
     context.action = [options, &context] {
       std::vector<sim::Scenario> scenarios;
