@@ -209,7 +209,7 @@ void measure_gemm(Session& session, bool quick) {
   }
   // Scales of one for all blocks of the largest operand: 0x38 is 1 as UE4M3, and as fp32 some small positive number.
   Buffer<unsigned char> scales(std::size_t{64} << 20);
-  MOESIM_CUDA(cudaMemset(scales.get(), 0x38, scales.bytes()));
+  MOESIM_CUDA(cudaMemsetAsync(scales.get(), 0x38, scales.bytes(), session.stream()));
   for (const Format& format : kFormats) {
     try {
       measure_single(session, *library, format, quick, reinterpret_cast<const float*>(scales.get()));

@@ -57,6 +57,7 @@ void Session::measure(const Point& point, const std::function<void(cudaStream_t)
   measurement.bytes = point.bytes;
   measurement.flops = point.flops;
   for (int i = 0; i < kWarmUps; ++i) work(stream_);
+  MOESIM_CUDA(cudaGetLastError());  // a launch that was refused would be timed as nothing
   stream_.wait();
 
   Gate gate;
