@@ -16,7 +16,8 @@ constexpr int kDone = 0;
 constexpr int kOurFault = 1;
 constexpr int kBadInput = 2;
 
-constexpr auto kVerbs = {add_run, add_compare, add_topology, add_trace, add_model, add_calibrate, add_validate};
+constexpr auto kVerbs = {add_run,   add_compare,   add_topology, add_trace,
+                         add_model, add_calibrate, add_validate, add_waterfall};
 
 }  // namespace
 

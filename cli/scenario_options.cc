@@ -20,13 +20,17 @@ void ScenarioOptions::add_to(CLI::App& verb) {
   verb.add_option("--json", json, "Write everything to this file; `moesim run FILE` repeats it");
 }
 
-sim::Scenario ScenarioOptions::load(const std::string& path, const std::vector<std::string>& more) const {
+std::vector<std::string> ScenarioOptions::all_sets(const std::vector<std::string>& more) const {
   std::vector<std::string> all = sets;
   if (!engine.empty()) all.push_back("engine.name=" + engine);
   if (tolerance >= 0) all.push_back("engine.tolerance=" + base::format_number(tolerance, 17));
   if (seed >= 0) all.push_back("routing.generate.seed=" + std::to_string(seed));
   all.insert(all.end(), more.begin(), more.end());
-  return sim::load_scenario(path, all, threads);
+  return all;
+}
+
+sim::Scenario ScenarioOptions::load(const std::string& path, const std::vector<std::string>& more) const {
+  return sim::load_scenario(path, all_sets(more), threads);
 }
 
 void write_json(const std::string& path, const std::string& text) {

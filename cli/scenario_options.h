@@ -21,7 +21,8 @@ struct ScenarioOptions {
   std::string json;
 
   void add_to(CLI::App& verb);
-  // `more` sets come after those of the options.
+  // --set and the options that stand for one, then `more`.
+  std::vector<std::string> all_sets(const std::vector<std::string>& more) const;
   sim::Scenario load(const std::string& path, const std::vector<std::string>& more = {}) const;
 };
 

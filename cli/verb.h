@@ -26,5 +26,6 @@ void add_trace(CLI::App& program, Context& context);
 void add_model(CLI::App& program, Context& context);
 void add_calibrate(CLI::App& program, Context& context);
 void add_validate(CLI::App& program, Context& context);
+void add_waterfall(CLI::App& program, Context& context);
 
 }  // namespace moesim::cli

@@ -18,6 +18,8 @@ namespace {
 using base::JsonNode;
 using base::JsonObject;
 
+constexpr std::string_view kHypothetical = "hypothetical GPU";
+
 template <class Read>
 auto read_sourced(const JsonNode& node, Read read) {
   const JsonObject object(node, {"value", "source", "reference", "error"});
@@ -134,6 +136,8 @@ std::vector<std::string> Profile::assumptions() const {
       list.push_back(std::string(what) + " " + value + " (" + number.reference + ")");
   };
   if (ideal) return list;
+  if (hbm_capacity.reference.starts_with(kHypothetical))
+    add("HBM capacity", hbm_capacity, base::to_string(hbm_capacity.value));
   add("HBM bandwidth", hbm_bandwidth, base::to_string(hbm_bandwidth.value));
   add("bf16", bf16, base::to_string(bf16.value));
   if (fp8) add("fp8", *fp8, base::to_string(fp8->value));
@@ -180,12 +184,41 @@ std::string profile_path(const std::string& named, const std::string& scenario_f
   return std::filesystem::exists(beside, failed) ? beside.string() : named;
 }
 
-Profile read_profile(const JsonNode* node, const std::string& gpu) {
+namespace {
+
+template <class T>
+void override_value(const JsonNode& node, T value, Sourced<T>& of, Profile& profile) {
+  if (value == of.value) return;
+  profile.hash = base::content_hash(profile.hash + node.pointer() + node.json().dump());
+  of = {value, Source::Assumed, std::string(kHypothetical) + ": " + profile.gpu + " has " + base::to_string(of.value),
+        0};
+}
+
+void override_values(const JsonNode& node, Profile& profile) {
+  const JsonObject section(node, {"hbm_bandwidth", "hbm_capacity", "bf16", "fp8", "fp4"});
+  if (profile.ideal) node.fail("profile \"ideal\" has no values to override", "a GPU's profile");
+  if (const auto value = section.optional("hbm_bandwidth"))
+    override_value(*value, value->bandwidth(), profile.hbm_bandwidth, profile);
+  if (const auto value = section.optional("hbm_capacity"))
+    override_value(*value, value->bytes(), profile.hbm_capacity, profile);
+  if (const auto value = section.optional("bf16")) override_value(*value, value->flop_rate(), profile.bf16, profile);
+  for (const auto& [key, rate] : {std::pair("fp8", &profile.fp8), std::pair("fp4", &profile.fp4)}) {
+    const auto value = section.optional(key);
+    if (!value) continue;
+    if (!*rate) value->fail(profile.name + " multiplies no " + key, "a rate that it has");
+    override_value(*value, value->flop_rate(), **rate, profile);
+  }
+}
+
+Profile read_base_profile(const JsonNode* node, const std::string& gpu) {
   const auto names = profile_presets();
   const auto known = [&](const std::string& name) {
     return std::find(names.begin(), names.end(), name) != names.end();
   };
-  if (node == nullptr) {
+  const bool named =
+      node != nullptr && (node->is_string() || node->json().contains("preset") || node->json().contains("file"));
+  if (!named) {
+    if (node != nullptr) JsonObject(*node, {"preset", "file", "override"}).required("override");
     if (!known(gpu))
       throw base::InputError("", "", "the cluster's GPU \"" + gpu + "\" has no profile" + base::suggestion(gpu, names),
                              "a GPU with a profile, or \"profile\": {\"preset\": \"ideal\"}");
@@ -199,7 +232,7 @@ Profile read_profile(const JsonNode* node, const std::string& gpu) {
     return profile;
   };
   if (node->is_string()) return load(*node);
-  const JsonObject section(*node, {"preset", "file"});
+  const JsonObject section(*node, {"preset", "file", "override"});
   if (const auto file = section.optional("file")) {
     if (section.has("preset")) file->fail("beside \"preset\"", "one of the two");
     return load(*file);
@@ -210,6 +243,14 @@ Profile read_profile(const JsonNode* node, const std::string& gpu) {
   Profile profile = profile_preset(name);
   if (!profile.ideal && name != gpu)
     preset.fail("the profile of another GPU than the cluster's", "\"" + gpu + "\", \"ideal\", or no profile at all");
+  return profile;
+}
+
+}  // namespace
+
+Profile read_profile(const JsonNode* node, const std::string& gpu) {
+  Profile profile = read_base_profile(node, gpu);
+  if (node != nullptr && node->json().contains("override")) override_values(node->member("override"), profile);
   return profile;
 }
 

@@ -50,4 +50,28 @@ TEST_CASE("the profile of another GPU is refused, ideal fits every GPU") {
   CHECK_THROWS_WITH(read(R"({"preset": "h20"})"), doctest::Contains("did you mean"));
 }
 
+TEST_CASE("overridden values make a GPU hypothetical, equal ones do not") {
+  const auto read = [](const char* text) {
+    const auto document = base::parse_json(text, "s.json");
+    const base::JsonNode node(document);
+    return read_profile(&node, "h200");
+  };
+  const Profile own = read_profile(nullptr, "h200");
+  const Profile same = read(R"({"override": {"hbm_bandwidth": "4.8 TB/s", "hbm_capacity": "141 GB"}})");
+  CHECK(same.hbm_bandwidth.source == Source::Datasheet);
+  CHECK(same.hash == own.hash);
+  const Profile faster = read(R"({"override": {"hbm_bandwidth": "8 TB/s"}})");
+  CHECK(faster.hbm_bandwidth.value == base::Bandwidth(8e12));
+  CHECK(faster.hbm_bandwidth.source == Source::Assumed);
+  CHECK(faster.hbm_capacity.value == own.hbm_capacity.value);
+  CHECK(faster.assumptions().front() ==
+        "HBM bandwidth 8.00 TB/s (hypothetical GPU: NVIDIA H200 SXM 141GB has 4.80 TB/s)");
+  CHECK(read(R"({"override": {"hbm_capacity": "280 GB"}})").assumptions().size() == own.assumptions().size() + 1);
+  CHECK(faster.hash != own.hash);
+  CHECK_THROWS_WITH(read(R"({"override": {"fp4": "1 PFLOP/s"}})"), doctest::Contains("multiplies no fp4"));
+  CHECK_THROWS_WITH(read(R"({"override": {"hbm": "1 TB/s"}})"), doctest::Contains("hbm"));
+  CHECK_THROWS_WITH(read(R"({"preset": "ideal", "override": {"bf16": "1 PFLOP/s"}})"), doctest::Contains("ideal"));
+  CHECK_THROWS_AS(read("{}"), base::InputError);
+}
+
 }  // namespace moesim::profile

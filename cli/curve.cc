@@ -1,0 +1,174 @@
+#include "cli/curve.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <ostream>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "base/patch.h"
+#include "base/version.h"
+#include "planning/curve.h"
+#include "report/curve.h"
+
+namespace moesim::cli {
+namespace {
+
+using base::Json;
+
+std::string name_of(const base::JsonDocument& document) {
+  const Json& json = *document.root;
+  if (json.contains("name") && json["name"].is_string()) return json["name"].get<std::string>();
+  return std::filesystem::path(document.file).stem().string();
+}
+
+// Runners of one file's scenarios; kept alive by the functions that use them.
+planning::StepFunction runner(const std::string& file, int layers, const std::string& engine) {
+  const auto steps = std::make_shared<planning::StepRunner>(layers);
+  return [=](const Json& scenario) {
+    if (engine.empty()) return (*steps)(file, scenario);
+    Json document = scenario;
+    document["engine"] = {{"name", engine}};
+    return (*steps)(file, document);
+  };
+}
+
+}  // namespace
+
+void SamplingOptions::add_to(CLI::App& verb) {
+  verb.add_option("--layers", layers, "MoE layers to run of each model, scaled to all of them (0: all); default 8")
+      ->check(CLI::Range(0, 1024));
+  verb.add_option("--draws", draws, "Joint draws for the intervals of ratios")->check(CLI::Range(0, 100000));
+}
+
+void CurveOptions::add_to(CLI::App& verb) {
+  verb.add_flag(
+      "--curve", asked,
+      "Whole-model decode steps: throughput per GPU at equal tokens/s/user, the best of all batches, --kernels "
+      "and --vary");
+  verb.add_option("--users", users, "With --curve: tokens/s/user, comma-separated; default 20,30,...,150");
+  verb.add_option("--batches", batches, "With --curve: batches to run, at most")->check(CLI::Range(2, 1000));
+  verb.add_option("--csv", csv, "With --curve: write the curve to this file");
+  sampling.add_to(verb);
+}
+
+std::vector<double> read_users(const std::string& text) {
+  std::vector<double> users;
+  for (const std::string& part : split(text)) {
+    char* end = nullptr;
+    const double value = std::strtod(part.c_str(), &end);
+    if (part.empty() || *end != '\0' || !(value > 0) || !std::isfinite(value) ||
+        (!users.empty() && value <= users.back()))
+      throw base::InputError("--users", "", "\"" + part + "\" in \"" + text + "\"",
+                             "positive numbers in rising order, such as 20,40,80");
+    users.push_back(value);
+  }
+  return users;
+}
+
+base::JsonDocument load_document(const ScenarioOptions& options, const std::string& path,
+                                 const std::vector<std::string>& more) {
+  base::JsonDocument document = base::load_json(path);
+  for (const std::string& set : options.all_sets(more)) base::apply_set(document, set);
+  return document;
+}
+
+std::string sampling_words(int layers, const std::vector<std::pair<std::string, Json>>& checks) {
+  if (layers == 0) return "";
+  double worst = 0;
+  for (const auto& [file, check] : checks) {
+    const auto part = planning::run_step(file, check, layers), all = planning::run_step(file, check, 0);
+    if (part.ran() && all.ran()) worst = std::max(worst, std::abs(part.run.users / all.run.users - 1));
+  }
+  return "Of each model the first " + std::to_string(layers) +
+         " MoE layers were run and scaled to all (--layers 0: all); at the middle of each side a step is off by at "
+         "most " +
+         base::format_number(100 * worst, 2) + " % from that of all layers.";
+}
+
+void run_curve(const ScenarioOptions& scenario, const CurveOptions& options, const std::vector<std::string>& paths,
+               const std::vector<Variant>& variants, const std::string& baseline, Context& context) {
+  planning::CurveRequest request;
+  request.users = read_users(options.users);
+  request.batches = options.batches;
+  request.draws.count = options.sampling.draws;
+  request.threads = scenario.threads;
+  std::vector<std::string> names, first_path;  // [clusters]
+  const bool single = paths.size() == 1 && variants.size() > 1;
+  for (const Variant& variant : single ? variants : std::vector<Variant>{}) {
+    // Of one scenario each variant is a curve of its own.
+    names.push_back(variant.name);
+    first_path.push_back(paths.front());
+    request.clusters.push_back({variant.name,
+                                {{"", *load_document(scenario, paths.front(), variant.sets).root}},
+                                runner(paths.front(), options.sampling.layers, ""),
+                                {}});
+  }
+  for (const std::string& path : single ? std::vector<std::string>{} : paths) {
+    const base::JsonDocument plain = load_document(scenario, path);
+    const std::string name = name_of(plain);
+    // Scenarios of one name are options of one cluster.
+    const bool several = std::count_if(paths.begin(), paths.end(), [&](const std::string& other) {
+                           return name_of(load_document(scenario, other)) == name;
+                         }) > 1;
+    const std::string stem = several ? std::filesystem::path(path).stem().string() : "";
+    const auto found = std::find(names.begin(), names.end(), name);
+    const auto index = static_cast<std::size_t>(found - names.begin());
+    if (found == names.end()) {
+      names.push_back(name);
+      first_path.push_back(path);
+      planning::CurveCluster& cluster = request.clusters.emplace_back();
+      cluster.name = name;
+      cluster.run = runner(path, options.sampling.layers, "");
+      cluster.bound = runner(path, options.sampling.layers, "bound");
+    } else if (std::filesystem::path(path).parent_path() != std::filesystem::path(first_path[index]).parent_path()) {
+      throw base::InputError(path, "/name", "\"" + name + "\" is also the name of " + first_path[index],
+                             "another name, or both in one folder as options of one cluster");
+    }
+    auto& list = request.clusters[index].options;
+    for (const Variant& variant : variants)
+      list.push_back(
+          {stem + (stem.empty() ? "" : ", ") + variant.name, *load_document(scenario, path, variant.sets).root});
+    if (variants.empty()) list.push_back({stem, *plain.root});
+  }
+  if (!baseline.empty()) {
+    const auto found = std::find(names.begin(), names.end(), baseline);
+    if (found == names.end())
+      throw base::InputError("--baseline", "",
+                             "no scenario is named \"" + baseline + "\"" + base::suggestion(baseline, names));
+    request.baseline = static_cast<std::size_t>(found - names.begin());
+  }
+  const auto start = std::chrono::steady_clock::now();
+  results::CurveComparison curve = planning::make_curve(request);
+  std::vector<std::pair<std::string, Json>> checks;  // the middle of each side
+  for (std::size_t c = 0; c < request.clusters.size(); ++c) {
+    const auto& runs = curve.clusters[c].runs;
+    if (runs.empty()) continue;
+    checks.emplace_back(first_path[c], request.clusters[c].options.front().scenario);
+    checks.back().second["step"]["batch"] = runs[runs.size() / 2].batch;
+  }
+  curve.sampling = sampling_words(options.sampling.layers, checks);
+  curve.scope = curve.model + ", decode";
+  curve.version = base::version();
+  Json scenarios = Json::array();
+  for (const planning::CurveCluster& cluster : request.clusters)
+    for (const planning::CurveOption& option : cluster.options)
+      scenarios.push_back({{"cluster", cluster.name}, {"option", option.name}, {"scenario", option.scenario}});
+  curve.inputs = Json{{"scenarios", scenarios},       {"users", request.users},
+                      {"batches", request.batches},   {"layers", options.sampling.layers},
+                      {"draws", request.draws.count}, {"seed", request.draws.seed}}
+                     .dump();
+  context.out << report::text(curve);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  context.out << "Took " << base::format_number(took.count()) << " s.\n";
+  write_json(scenario.json, results::to_json(curve).dump(2));
+  if (!options.csv.empty()) base::write_file(options.csv, results::to_csv(curve));
+}
+
+}  // namespace moesim::cli

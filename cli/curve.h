@@ -1,0 +1,43 @@
+// `compare --curve`: throughput against tokens/s/user.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cli/scenario_options.h"
+#include "cli/vary.h"
+#include "cli/verb.h"
+
+namespace moesim::cli {
+
+// What curves and waterfalls share.
+struct SamplingOptions {
+  int layers = 8;
+  int draws = 200;
+
+  void add_to(CLI::App& verb);
+};
+
+struct CurveOptions {
+  bool asked = false;
+  std::string users = "20,30,40,50,60,70,80,90,100,110,120,130,140,150";
+  int batches = 20;
+  std::string csv;
+  SamplingOptions sampling;
+
+  void add_to(CLI::App& verb);
+};
+
+// "20,40,60": positive numbers, ascending. Throws InputError.
+std::vector<double> read_users(const std::string& text);
+// What of the models was run, in words, with the error that this brings for some scenarios (each with its file).
+std::string sampling_words(int layers, const std::vector<std::pair<std::string, base::Json>>& checks);
+// The scenario's document with --set and the other options applied.
+base::JsonDocument load_document(const ScenarioOptions& options, const std::string& path,
+                                 const std::vector<std::string>& sets = {});
+
+void run_curve(const ScenarioOptions& scenario, const CurveOptions& options, const std::vector<std::string>& paths,
+               const std::vector<Variant>& variants, const std::string& baseline, Context& context);
+
+}  // namespace moesim::cli

@@ -1,0 +1,190 @@
+#include "report/curve.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/units.h"
+#include "report/curve_words.h"
+#include "report/table.h"
+
+namespace moesim::report {
+namespace {
+
+using results::ClusterCurve;
+using results::CurveComparison;
+using results::OperatingPoint;
+
+std::string cell(const OperatingPoint& point) {
+  if (point.reached()) return rate_words(point.per_gpu) + (point.memory_bound ? " m" : "  ");
+  return point.unreachable.starts_with("too slow") ? "too slow  " : "cannot  ";
+}
+
+std::string list(const std::string& title, const std::vector<std::string>& items) {
+  if (items.empty()) return "";
+  std::string out = wrap(title, 2);
+  for (const std::string& item : items) out += wrap("  - " + item, 4);
+  return out;
+}
+
+char mark(std::size_t cluster) { return static_cast<char>('A' + static_cast<int>(cluster % 26)); }
+
+// Tokens/s/GPU (logarithmic, upwards) over tokens/s/user; a letter for each cluster, '*' where two meet.
+std::string chart(const CurveComparison& curve) {
+  constexpr std::size_t kRows = 12, kStep = 4;
+  double low = INFINITY, high = 0;
+  for (const ClusterCurve& cluster : curve.clusters)
+    for (const OperatingPoint& point : cluster.points) {
+      if (!point.reached()) continue;
+      low = std::min(low, point.per_gpu);
+      high = std::max(high, point.per_gpu);
+    }
+  if (high == 0) return "";
+  const double span = std::max(std::log(high / low), 0.1);
+  std::vector<std::string> rows(kRows, std::string(curve.users.size() * kStep, ' '));
+  for (std::size_t c = 0; c < curve.clusters.size(); ++c) {
+    for (std::size_t p = 0; p < curve.users.size(); ++p) {
+      const OperatingPoint& point = curve.clusters[c].points[p];
+      if (!point.reached()) continue;
+      const auto row = static_cast<std::size_t>(std::lround(std::log(high / point.per_gpu) / span * (kRows - 1)));
+      char& at = rows[std::min(row, kRows - 1)][p * kStep + kStep - 1];
+      at = at == ' ' ? mark(c) : '*';
+    }
+  }
+  std::string out = "  output tokens/s/GPU (logarithmic)\n";
+  for (std::size_t r = 0; r < kRows; ++r) {
+    const bool label = r % 3 == 0 || r + 1 == kRows;
+    const std::string value = label ? rate_words(high * std::exp(-span * static_cast<double>(r) / (kRows - 1))) : "";
+    std::string line = "  " + std::string(8 - std::min<std::size_t>(8, value.size()), ' ') + value + " |" + rows[r];
+    line.erase(line.find_last_not_of(' ') + 1);
+    out += line + "\n";
+  }
+  out += std::string(11, ' ') + "+" + std::string(curve.users.size() * kStep, '-') + "\n" + std::string(12, ' ');
+  for (const double users : curve.users) {
+    const std::string value = number_words(users);
+    out += std::string(kStep - std::min(kStep, value.size()), ' ') + value;
+  }
+  out += "  tokens/s/user\n ";
+  for (std::size_t c = 0; c < curve.clusters.size(); ++c)
+    out += std::string(" ") + mark(c) + " " + curve.clusters[c].name + (c + 1 < curve.clusters.size() ? "," : "");
+  return out + "\n";
+}
+
+std::string tried(const CurveComparison& curve) {
+  std::string out;
+  for (const ClusterCurve& cluster : curve.clusters) {
+    std::string line = "  " + cluster.name + ": " + std::to_string(cluster.runs.size()) + " runs";
+    if (cluster.options > 1) line += " of " + std::to_string(cluster.options) + " options";
+    if (cluster.pruned > 0)
+      line += ", " + std::to_string(cluster.pruned) +
+              " left out because slower than asked for or, by their bound, worse than another option";
+    for (const std::string& refused : cluster.refused) line += "; cannot be: " + refused;
+    out += wrap(line, 4);
+  }
+  return out;
+}
+
+std::string bar(double log_part, double log_most) {
+  constexpr double kWidth = 24;
+  const auto length = static_cast<std::size_t>(std::lround(std::abs(log_part) / std::max(log_most, 1e-9) * kWidth));
+  return std::string(length, log_part < 0 ? '-' : '#') + std::string(static_cast<std::size_t>(kWidth) - length, ' ');
+}
+
+std::string point_text(const results::Waterfall& waterfall, const results::WaterfallPoint& point) {
+  const std::string at = number_words(point.users) + " tokens/s/user";
+  if (!point.unreachable.empty())
+    return wrap("At " + at + ": no ratio, and no parts of one. " + point.unreachable + ".", 2) + "\n";
+  std::string out = wrap("At " + at + ": " + waterfall.target + " does " + rate_words(point.target.per_gpu) +
+                             " output tokens/s/GPU, " + waterfall.baseline + " " + rate_words(point.baseline.per_gpu) +
+                             ": " + ratio_words(point.speedup) + ". Factors that multiply to it:",
+                         2) +
+                    "\n";
+  double most = 0, product = 1;
+  for (const results::FactorPart& part : point.parts) {
+    most = std::max(most, std::abs(part.log_part));
+    product *= part.factor;
+  }
+  const double whole = std::log(product);
+  Table table({"factor", "times", "of the speedup", "sampling", "alone", "last", std::string(24, ' ')});
+  for (const results::FactorPart& part : point.parts)
+    table.add_row({part.name, factor_words(part.factor),
+                   std::abs(whole) > 1e-9 ? percent_words(part.log_part / whole) : "-",
+                   part.log_error > 0 ? "+- " + percent_words(std::expm1(part.log_error)) : "-",
+                   factor_words(part.alone), factor_words(part.last), bar(part.log_part, most)});
+  table.add_row({"all together", factor_words(product), "", "", "", "", std::string(24, ' ')});
+  out += table.text() + "\n";
+  if (!point.elasticities.empty()) {
+    Table more({"10 % more of", waterfall.baseline, waterfall.target});
+    const auto change = [](double value) {
+      return (value < 0 ? "-" : "+") + base::format_number(std::abs(100 * value), std::abs(value) < 0.1 ? 2 : 3) + " %";
+    };
+    for (const results::Elasticity& e : point.elasticities)
+      more.add_row({e.resource, change(e.baseline), change(e.target)});
+    out += "  Change of tokens/s/GPU, at the same tokens/s/user:\n" + more.text() + "\n";
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string text(const CurveComparison& curve) {
+  std::string out = wrap("Output tokens/s/GPU at equal interactivity: " + curve.scope, 2) + "\n";
+  std::vector<std::string> header{"at least tokens/s/user"};
+  for (const ClusterCurve& cluster : curve.clusters) header.push_back(cluster.name + "  ");
+  for (std::size_t c = 0; c < curve.clusters.size(); ++c) {
+    if (c == curve.baseline) continue;
+    header.emplace_back(curve.clusters.size() > 2 ? std::string(1, mark(c)) + " / " + mark(curve.baseline) : "speedup");
+    header.emplace_back("80 % interval");
+  }
+  Table table(std::move(header));
+  for (std::size_t p = 0; p < curve.users.size(); ++p) {
+    std::vector<std::string> row{number_words(curve.users[p])};
+    for (const ClusterCurve& cluster : curve.clusters) row.push_back(cell(cluster.points[p]));
+    for (std::size_t c = 0; c < curve.clusters.size(); ++c) {
+      if (c == curve.baseline) continue;
+      const results::Ratio& ratio = curve.speedup[c][p];
+      row.push_back(ratio.value > 0 ? factor_words(ratio.value) : "-");
+      row.push_back(ratio.value > 0 ? factor_words(ratio.low) + " to " + factor_words(ratio.high) : "-");
+    }
+    table.add_row(std::move(row));
+  }
+  out += table.text() + "  m: memory binds; all that fits is faster than asked for\n\n" + chart(curve) + "\n";
+  out += wrap("In words: " + words(curve), 2) + "\n";
+  out += "Tried:\n" + tried(curve);
+  out +=
+      wrap("How sure: 80 % intervals of ratios, from " + std::to_string(curve.draws) +
+               " joint draws of what the kernels' models missed on measurements that they were not fitted to; kernels "
+               "that both sides share are wrong together." +
+               (curve.sampling.empty() ? "" : " " + curve.sampling),
+           2);
+  out +=
+      list("Assumed:", curve.assumptions) + list("Not in it:", curve.not_modelled) + list("Warnings:", curve.warnings);
+  return out;
+}
+
+std::string text(const results::Waterfall& waterfall) {
+  std::string out = wrap("Where the speedup of " + waterfall.target + " over " + waterfall.baseline +
+                             " comes from: " + waterfall.model + ", output tokens/s/GPU at equal tokens/s/user",
+                         2) +
+                    "\n";
+  for (const results::WaterfallPoint& point : waterfall.points) out += point_text(waterfall, point);
+  out += wrap("In words: " + words(waterfall), 2) + "\n";
+  if (const auto found = std::find_if(waterfall.points.begin(), waterfall.points.end(),
+                                      [](const auto& point) { return !point.parts.empty(); });
+      found != waterfall.points.end()) {
+    std::vector<std::string> what;
+    for (const results::FactorPart& part : found->parts) what.push_back(part.name + ": " + part.what);
+    out += list("Factors:", what);
+  }
+  out += wrap("Method: each part is the mean, over " +
+                  (waterfall.orders > 0 ? std::to_string(waterfall.orders) + " drawn orders (seed " +
+                                              std::to_string(waterfall.seed) + ")"
+                                        : std::string("all orders")) +
+                  ", of what the factor adds to log(tokens/s/GPU) when its turn comes (Shapley value), so that factors "
+                  "multiply to the whole in any order; " +
+                  std::to_string(waterfall.hybrids) + " hybrids at a point, " + std::to_string(waterfall.runs) +
+                  " runs in all. \"alone\": switched on first; \"last\": when all others are on. " + waterfall.sampling,
+              2);
+  return out + list("Not in it:", waterfall.not_modelled) + list("Warnings:", waterfall.warnings);
+}
+
+}  // namespace moesim::report
