@@ -35,7 +35,7 @@ std::vector<double> read_users(const std::string& text);
 std::string sampling_words(int layers, const std::vector<std::pair<std::string, base::Json>>& checks);
 // The scenario's document with --set and the other options applied.
 base::JsonDocument load_document(const ScenarioOptions& options, const std::string& path,
-                                 const std::vector<std::string>& sets = {});
+                                 const std::vector<std::string>& more = {});
 
 void run_curve(const ScenarioOptions& scenario, const CurveOptions& options, const std::vector<std::string>& paths,
                const std::vector<Variant>& variants, const std::string& baseline, Context& context);

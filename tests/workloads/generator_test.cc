@@ -149,6 +149,17 @@ TEST_CASE("clusters of experts are hot together") {
 }
 
 // Every preset says which statistics of recorded routing it was fitted to and what it gives: over two seeds, both hold.
+struct RecordedWorst {
+  std::string_view preset, statistic;
+  double value;
+};
+// The most uneven layer of what was recorded.
+constexpr RecordedWorst kRecordedWorst[] = {{"deepseek-v3-decode", "max over mean load", 10.7},
+                                            {"deepseek-v3-decode", "rank imbalance EP32", 8.6},
+                                            {"deepseek-v3-decode", "rank imbalance EP64", 9.4},
+                                            {"deepseek-v3-prefill", "max over mean load", 13.7},
+                                            {"qwen3-30b-a3b", "max over mean load", 11.7}};
+
 TEST_CASE("presets reproduce the recorded statistics that they name within 15 percent") {
   CHECK(generator_presets() == std::vector<std::string>{"deepseek-v3-decode", "deepseek-v3-prefill", "gpt-moe-training",
                                                         "gpt-moe-training-start", "qwen3-30b-a3b",
@@ -161,7 +172,7 @@ TEST_CASE("presets reproduce the recorded statistics that they name within 15 pe
     CHECK(text.node.member("top_k").integer(0, 1000) == model.top_k);
     const std::int64_t tokens = text.node.member("tokens").integer(1, 1 << 20);
 
-    std::map<std::string, double> generated;
+    std::map<std::string, double> generated, worst;
     const int seeds = 2;
     for (int seed = 1; seed <= seeds; ++seed) {
       const Trace trace = generate_trace(preset(name, seed, model), model, tokens);
@@ -178,11 +189,21 @@ TEST_CASE("presets reproduce the recorded statistics that they name within 15 pe
         generated["foretold by popularity"] += layer_correlation(trace, model.experts).from_popularity / seeds;
         generated["hot experts in common"] += hot_expert_overlap(trace, model.experts) / seeds;
       }
-      for (const std::int32_t ranks : {4, 8, 16, 32, 64})
-        if (model.experts % ranks == 0)
-          generated["rank imbalance EP" + std::to_string(ranks)] +=
-              rank_imbalance(trace, model.experts, ranks).mean / seeds;
+      for (const LayerStatistics& layer : layers)
+        worst["max over mean load"] = std::max(worst["max over mean load"], layer.max_over_mean);
+      for (const std::int32_t ranks : {4, 8, 16, 32, 64}) {
+        if (model.experts % ranks != 0) continue;
+        const ImbalanceSummary imbalance = rank_imbalance(trace, model.experts, ranks);
+        const std::string statistic = "rank imbalance EP" + std::to_string(ranks);
+        generated[statistic] += imbalance.mean / seeds;
+        worst[statistic] = std::max(worst[statistic], imbalance.worst);
+      }
     }
+    // The generator's layers differ less than recorded ones: the gap is told, not hidden.
+    for (const auto& [data, statistic, recorded] : kRecordedWorst)
+      if (data == name)
+        std::cout << name << ": worst layer, " << statistic << " " << worst[std::string(statistic)] << ", recorded "
+                  << recorded << ": " << std::lround(100 * (worst[std::string(statistic)] / recorded - 1)) << " %\n";
     const base::JsonNode targets = text.node.member("targets");
     for (const auto& item : targets.json().items()) {
       const std::string& statistic = item.key();
