@@ -20,11 +20,12 @@ using FlowGraph = boost::adjacency_list<
                     boost::property<boost::edge_residual_capacity_t, std::int64_t,
                                     boost::property<boost::edge_reverse_t, Traits::edge_descriptor>>>>;
 
-void add_arcs(FlowGraph& flow, std::size_t a, std::size_t b, std::int64_t forth, std::int64_t back) {
+// With the reverse arc of capacity 0 that the algorithm asks for: a link's other direction is an arc of its own.
+void add_arc(FlowGraph& flow, std::size_t a, std::size_t b, std::int64_t capacity) {
   const auto there = boost::add_edge(a, b, flow).first;
   const auto home = boost::add_edge(b, a, flow).first;
-  boost::put(boost::edge_capacity, flow, there, forth);
-  boost::put(boost::edge_capacity, flow, home, back);
+  boost::put(boost::edge_capacity, flow, there, capacity);
+  boost::put(boost::edge_capacity, flow, home, 0);
   boost::put(boost::edge_reverse, flow, there, home);
   boost::put(boost::edge_reverse, flow, home, there);
 }
@@ -39,11 +40,12 @@ Bandwidth max_flow(const Graph& graph, LinkKind kind, const std::vector<DeviceId
   for (const Link& link : graph.links()) {
     if (link.kind != kind) continue;
     const auto capacity = std::llround(link.bandwidth.value());
-    add_arcs(flow, link.a.index(), link.b.index(), capacity, capacity);
+    add_arc(flow, link.a.index(), link.b.index(), capacity);
+    add_arc(flow, link.b.index(), link.a.index(), capacity);
     total += capacity;
   }
-  for (const DeviceId id : senders) add_arcs(flow, source, id.index(), total, 0);
-  for (const DeviceId id : receivers) add_arcs(flow, id.index(), sink, total, 0);
+  for (const DeviceId id : senders) add_arc(flow, source, id.index(), total);
+  for (const DeviceId id : receivers) add_arc(flow, id.index(), sink, total);
   return Bandwidth(static_cast<double>(boost::push_relabel_max_flow(flow, source, sink)));
 }
 
