@@ -110,13 +110,13 @@ void run_curve(const ScenarioOptions& scenario, const CurveOptions& options, con
                                 runner(paths.front(), options.sampling.layers, ""),
                                 {}});
   }
-  for (const std::string& path : single ? std::vector<std::string>{} : paths) {
-    const base::JsonDocument plain = load_document(scenario, path);
-    const std::string name = name_of(plain);
-    // Scenarios of one name are options of one cluster.
-    const bool several = std::count_if(paths.begin(), paths.end(), [&](const std::string& other) {
-                           return name_of(load_document(scenario, other)) == name;
-                         }) > 1;
+  std::vector<base::JsonDocument> documents;  // [paths]
+  std::map<std::string, int> named;
+  for (const std::string& path : single ? std::vector<std::string>{} : paths)
+    ++named[name_of(documents.emplace_back(load_document(scenario, path)))];
+  for (std::size_t i = 0; i < documents.size(); ++i) {
+    const std::string &path = paths[i], name = name_of(documents[i]);
+    const bool several = named[name] > 1;  // scenarios of one name are options of one cluster
     const std::string stem = several ? std::filesystem::path(path).stem().string() : "";
     const auto found = std::find(names.begin(), names.end(), name);
     const auto index = static_cast<std::size_t>(found - names.begin());
@@ -135,7 +135,7 @@ void run_curve(const ScenarioOptions& scenario, const CurveOptions& options, con
     for (const Variant& variant : variants)
       list.push_back(
           {stem + (stem.empty() ? "" : ", ") + variant.name, *load_document(scenario, path, variant.sets).root});
-    if (variants.empty()) list.push_back({stem, *plain.root});
+    if (variants.empty()) list.push_back({stem, *documents[i].root});
   }
   if (!baseline.empty()) {
     const auto found = std::find(names.begin(), names.end(), baseline);

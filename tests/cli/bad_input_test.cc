@@ -2,37 +2,23 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 #include "base/file.h"
-#include "cli/program.h"
+#include "tests/cli/run_moesim.h"
+#include "tests/scratch_folder.h"
 
 namespace moesim::cli {
 namespace {
 
+using tests::moesim;
+using tests::Run;
+using tests::ScratchFolder;
+
 namespace fs = std::filesystem;
-
-// A folder of its own, removed at the end.
-class Folder {
- public:
-  Folder() : path_(fs::temp_directory_path() / "moesim-bad-input-test") {
-    fs::remove_all(path_);
-    fs::create_directories(path_);
-  }
-  ~Folder() { fs::remove_all(path_); }
-  std::string write(const std::string& name, const std::string& content) const {
-    base::write_file(path_ / name, content);
-    return path_ / name;
-  }
-  std::string path(const std::string& name) const { return path_ / name; }
-
- private:
-  fs::path path_;
-};
 
 struct Case {
   const char* what;
@@ -63,7 +49,7 @@ std::string npy(const std::string& descr, const std::string& shape, const std::s
 }  // namespace
 
 TEST_CASE("bad input gives one clear line and exit code 2") {
-  const Folder folder;
+  const ScratchFolder folder;
   const std::string good = "examples/11-hgx-h100.json";
   const auto set = [&](const std::string& assignment) {
     return std::vector<std::string>{"run", good, "--set", assignment};
@@ -155,7 +141,7 @@ TEST_CASE("bad input gives one clear line and exit code 2") {
        with_trace("broken.jsonl", "{\"topk_ids\": [[1,2]]}\n{\"topk_ids\": [[1,\n"),
        {"broken.jsonl", "line 2"}},
       {"an expert id out of range",
-       {"trace", "import", folder.write("id.jsonl", "{\"topk_ids\": [[1, 70000]]}\n"), "-o", folder.path("id.npy")},
+       {"trace", "import", folder.write("id.jsonl", "{\"topk_ids\": [[1, 70000]]}\n"), "-o", folder.file("id.npy")},
        {"id.jsonl", "70000"}},
       {"an assignment without a value", set("step.layer"), {"--set step.layer", "path=value"}},
       {"an unknown baseline", {"compare", good, "--baseline", "HGX H10"}, {"--baseline", "HGX H100"}},
@@ -164,11 +150,10 @@ TEST_CASE("bad input gives one clear line and exit code 2") {
   };
   for (const Case& bad : cases) {
     CAPTURE(bad.what);
-    std::ostringstream out, err;
-    const int code = run_program(bad.arguments, out, err);
-    const std::string message = err.str();
+    const Run run = moesim(bad.arguments);
+    const std::string& message = run.err;
     CAPTURE(message);
-    CHECK(code == 2);
+    CHECK(run.code == 2);
     CHECK(std::count(message.begin(), message.end(), '\n') == 1);
     CHECK(message.size() < 600);
     for (const std::string& text : bad.says) {
@@ -176,7 +161,7 @@ TEST_CASE("bad input gives one clear line and exit code 2") {
       CHECK(message.find(text) != std::string::npos);
     }
   }
-  CHECK_FALSE(fs::exists(folder.path("id.npy")));
+  CHECK_FALSE(fs::exists(folder.file("id.npy")));
 }
 
 }  // namespace moesim::cli

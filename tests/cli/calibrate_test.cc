@@ -1,42 +1,22 @@
 // The verbs below calibrate, in process: from logs to a profile to a result, and what to measure next.
 #include <algorithm>
 #include <filesystem>
-#include <sstream>
 
 #include <doctest/doctest.h>
 
 #include "base/file.h"
 #include "base/json.h"
-#include "cli/program.h"
+#include "tests/cli/run_moesim.h"
+#include "tests/scratch_folder.h"
 
 namespace moesim::cli {
 namespace {
 
+using tests::moesim;
+using tests::Run;
+using tests::ScratchFolder;
+
 namespace fs = std::filesystem;
-
-class Folder {
- public:
-  Folder() : path_(fs::temp_directory_path() / "moesim-calibrate-cli-test") {
-    fs::remove_all(path_);
-    fs::create_directories(path_);
-  }
-  ~Folder() { fs::remove_all(path_); }
-  std::string path(const std::string& name) const { return (path_ / name).string(); }
-
- private:
-  fs::path path_;
-};
-
-struct Run {
-  int code;
-  std::string out, err;
-};
-
-Run moesim(const std::vector<std::string>& arguments) {
-  std::ostringstream out, err;
-  const int code = run_program(arguments, out, err);
-  return {code, out.str(), err.str()};
-}
 
 bool has(const std::string& text, const std::string& what) { return text.find(what) != std::string::npos; }
 
@@ -53,8 +33,8 @@ double total_of(const std::vector<std::string>& sets, const std::string& json) {
 }
 
 // A program in place of moesim-kernels.
-std::string program(const Folder& folder, const std::string& script) {
-  std::string path = folder.path("kernels.sh");
+std::string program(const ScratchFolder& folder, const std::string& script) {
+  std::string path = folder.file("kernels.sh");
   base::write_file(path, "#!/bin/sh\n" + script);
   fs::permissions(path, fs::perms::owner_all);
   return path;
@@ -63,32 +43,32 @@ std::string program(const Folder& folder, const std::string& script) {
 }  // namespace
 
 TEST_CASE("a profile from logs changes the result of a scenario that takes it, and is refused for another GPU") {
-  const Folder folder;
-  const std::string profile = folder.path("p.json");
+  const ScratchFolder folder;
+  const std::string profile = folder.file("p.json");
   // A NVLink that reaches 30 % of its raw rate.
   std::string slow = base::read_file(kLogs + "nvbandwidth.json");
   for (const char* fast : {"391.", "390.", "385.", "384."})
     for (std::size_t at; (at = slow.find("\"" + std::string(fast))) != std::string::npos;)
       slow.replace(at + 1, 3, "130");
-  base::write_file(folder.path("slow.json"), slow);
+  base::write_file(folder.file("slow.json"), slow);
   const Run fit =
-      moesim({"calibrate", "fit", "--log", folder.path("slow.json"), "--system", "h100_sxm", "-o", profile});
+      moesim({"calibrate", "fit", "--log", folder.file("slow.json"), "--system", "h100_sxm", "-o", profile});
   CAPTURE(fit.err);
   REQUIRE(fit.code == 0);
   CHECK(has(fit.out, "NVLink, share of its raw rate"));
-  const double before = total_of({}, folder.path("a.json"));
-  const double after = total_of({"profile=" + profile}, folder.path("b.json"));
+  const double before = total_of({}, folder.file("a.json"));
+  const double after = total_of({"profile=" + profile}, folder.file("b.json"));
   CHECK(after > before * 1.02);
   // The stored result names the profile's file as seen from anywhere.
-  CHECK(moesim({"run", folder.path("b.json")}).code == 0);
+  CHECK(moesim({"run", folder.file("b.json")}).code == 0);
   const Run other = moesim({"run", "examples/13-gb200-nvl72.json", "--set", "profile.file=" + profile});
   CHECK(other.code == 2);
   CHECK(has(other.err, "gb200"));
 }
 
 TEST_CASE("measure fits a document of samples; show, diff and validate read what it wrote") {
-  const Folder folder;
-  const std::string profile = folder.path("p.json");
+  const ScratchFolder folder;
+  const std::string profile = folder.file("p.json");
   const Run measured = moesim({"calibrate", "measure", "--samples", kLogs + "measurements_h100.json", "-o", profile});
   CAPTURE(measured.err);
   REQUIRE(measured.code == 0);
@@ -105,15 +85,15 @@ TEST_CASE("measure fits a document of samples; show, diff and validate read what
   CHECK_FALSE(has(differ.out, "deepep_ll_dispatch"));
   CHECK(moesim({"calibrate", "diff", "h100", "h100"}).out == "no number differs\n");
   // The whole way: what the document says of launches and links changes a result.
-  const double before = total_of({}, folder.path("a.json")),
-               after = total_of({"profile=" + profile}, folder.path("b.json"));
+  const double before = total_of({}, folder.file("a.json")),
+               after = total_of({"profile=" + profile}, folder.file("b.json"));
   CHECK(after != before);
   CHECK(after == doctest::Approx(before).epsilon(0.2));
 }
 
 TEST_CASE("a damaged log is one line with the place, exit code 2, and no profile is written") {
-  const Folder folder;
-  const std::string profile = folder.path("p.json");
+  const ScratchFolder folder;
+  const std::string profile = folder.file("p.json");
   struct Damage {
     std::string log, from, to;
   };
@@ -130,7 +110,7 @@ TEST_CASE("a damaged log is one line with the place, exit code 2, and no profile
     const std::size_t at = text.find(damage.from);
     REQUIRE(at != std::string::npos);
     text.replace(at, damage.from.size(), damage.to);
-    const std::string file = folder.path("damaged-" + damage.log);
+    const std::string file = folder.file("damaged-" + damage.log);
     base::write_file(file, text);
     const Run run = moesim({"calibrate", "fit", "--log", file, "--system", "h100_sxm", "--shape",
                             "ep=8,experts=256,topk=8,hidden=7168,tokens=128", "-o", profile});
@@ -143,9 +123,9 @@ TEST_CASE("a damaged log is one line with the place, exit code 2, and no profile
 }
 
 TEST_CASE("measure runs the micro-benchmarks and passes on why they cannot") {
-  const Folder folder;
-  const std::string profile = folder.path("p.json");
-  const Run none = moesim({"calibrate", "measure", "-o", profile, "--kernels", folder.path("nowhere")});
+  const ScratchFolder folder;
+  const std::string profile = folder.file("p.json");
+  const Run none = moesim({"calibrate", "measure", "-o", profile, "--kernels", folder.file("nowhere")});
   CHECK(none.code == 2);
   CHECK(has(none.err, "no build of the micro-benchmarks"));
   const std::string no_gpu =
@@ -165,12 +145,12 @@ TEST_CASE("measure runs the micro-benchmarks and passes on why they cannot") {
   CHECK(run.code == 0);
   CHECK(has(run.err, "hbm_copy: 2 us"));
   CHECK(fs::exists(profile));
-  CHECK(fs::exists(folder.path("p.measurements.json")));
+  CHECK(fs::exists(folder.file("p.measurements.json")));
 }
 
 TEST_CASE("check ranks what to measure next by its effect on the speedup") {
-  const Folder folder;
-  const std::string json = folder.path("c.json");
+  const ScratchFolder folder;
+  const std::string json = folder.file("c.json");
   const Run run =
       moesim({"calibrate", "check", "examples/10-pcie-box.json", "examples/11-hgx-h100.json", "--json", json});
   CAPTURE(run.err);

@@ -1,5 +1,3 @@
-#include <filesystem>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -7,24 +5,15 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
-#include "cli/program.h"
+#include "tests/cli/run_moesim.h"
+#include "tests/scratch_folder.h"
 
 namespace moesim::cli {
 namespace {
 
-namespace fs = std::filesystem;
-
-struct Run {
-  int code;
-  std::string out;
-  std::string err;
-};
-
-Run moesim(const std::vector<std::string>& arguments) {
-  std::ostringstream out, err;
-  const int code = run_program(arguments, out, err);
-  return {code, out.str(), err.str()};
-}
+using tests::moesim;
+using tests::Run;
+using tests::ScratchFolder;
 
 // All but the time it took.
 std::string timeless(const std::string& text) { return text.substr(0, text.rfind("Took ")); }
@@ -40,14 +29,14 @@ std::vector<std::string> with_quick(std::vector<std::string> arguments) {
 }  // namespace
 
 TEST_CASE("a curve against itself is 1 where it is reached, and no ratio stands where it is not") {
-  const std::string file = fs::temp_directory_path() / "moesim-curve-test.json";
+  const ScratchFolder folder;
+  const std::string file = folder.file("curve.json");
   const std::vector<std::string> arguments =
       with_quick({"compare", "--curve", h200, "--vary", "step.kv_tokens=4096,4096.0", "--json", file});
   const Run one = moesim(arguments);
   REQUIRE(one.code == 0);
   CHECK(one.err.empty());
   const auto json = nlohmann::json::parse(base::read_file(file));
-  fs::remove(file);
   REQUIRE(json["clusters"].size() == 2);
   for (const auto& cluster : json["clusters"]) {
     CHECK(cluster["points"][0]["speedup"]["value"] == 1.0);
@@ -76,10 +65,9 @@ TEST_CASE("any hybrid of a waterfall is printed as a scenario that runs") {
   CHECK(json["profile"]["override"]["hbm_bandwidth"] == "8 TB/s");
   CHECK(json["placement"]["strategy"] == "eplb");
   CHECK(json["cluster"]["preset"] == "hgx_h200");
-  const std::string file = fs::temp_directory_path() / "moesim-hybrid-test.json";
-  base::write_file(file, printed.out);
+  const ScratchFolder folder;
+  const std::string file = folder.write("hybrid.json", printed.out);
   CHECK(moesim({"run", file, "--set", "step.batch=1", "--engine", "bound"}).code == 0);
-  fs::remove(file);
 }
 
 TEST_CASE("what a curve or a waterfall cannot use is one clear line and exit code 2") {

@@ -1,27 +1,18 @@
 // `moesim model show` over published configurations.
 #include <filesystem>
-#include <sstream>
 #include <string>
 
 #include <doctest/doctest.h>
 
-#include "cli/program.h"
+#include "tests/cli/run_moesim.h"
 #include "tests/reference_data.h"
 
 namespace moesim::cli {
 namespace {
 
-struct Shown {
-  int code = 0;
-  std::string out;
-};
+using tests::Run;
 
-Shown show(const std::string& model) {
-  std::ostringstream out;
-  std::ostringstream err;
-  const int code = run_program({"model", "show", model}, out, err);
-  return {code, out.str()};
-}
+Run show(const std::string& model) { return tests::moesim({"model", "show", model}); }
 
 TEST_CASE("44 published configurations are shown; the 8 dense ones, and no others, say that they have no MoE layers") {
   const auto folder = tests::reference_data("hf_configs");
@@ -31,7 +22,7 @@ TEST_CASE("44 published configurations are shown; the 8 dense ones, and no other
   for (const auto& entry : std::filesystem::directory_iterator(*folder)) {
     const std::string path = entry.path().string();
     CAPTURE(path);
-    const Shown shown = show(path);
+    const Run shown = show(path);
     CHECK(shown.code == 0);
     ++files;
     const bool says_dense = shown.out.find("no MoE layers") != std::string::npos;

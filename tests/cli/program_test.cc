@@ -1,28 +1,18 @@
-#include "cli/program.h"
 
 #include <algorithm>
 #include <filesystem>
-#include <sstream>
 
 #include <doctest/doctest.h>
 
 #include "base/file.h"
 #include "base/json.h"
+#include "tests/cli/run_moesim.h"
 
 namespace moesim::cli {
 namespace {
 
-struct Run {
-  int code;
-  std::string out;
-  std::string err;
-};
-
-Run moesim(const std::vector<std::string>& arguments) {
-  std::ostringstream out, err;
-  const int code = run_program(arguments, out, err);
-  return {code, out.str(), err.str()};
-}
+using tests::moesim;
+using tests::Run;
 
 }  // namespace
 

@@ -1,8 +1,6 @@
 // The verbs validate and calibrate, in process, on small tables.
 
 #include <algorithm>
-#include <filesystem>
-#include <sstream>
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
@@ -10,43 +8,18 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "calibration/table.h"
-#include "cli/program.h"
+#include "tests/cli/run_moesim.h"
+#include "tests/scratch_folder.h"
 
 namespace moesim::cli {
 namespace {
 
-namespace fs = std::filesystem;
-
-class Folder {
- public:
-  Folder() : path_(fs::temp_directory_path() / "moesim-validate-test") {
-    fs::remove_all(path_);
-    fs::create_directories(path_);
-  }
-  ~Folder() { fs::remove_all(path_); }
-  std::string write(const std::string& name, const std::string& content) const {
-    base::write_file(path(name), content);
-    return path(name);
-  }
-  std::string path(const std::string& name) const { return (path_ / name).string(); }
-
- private:
-  fs::path path_;
-};
+using tests::moesim;
+using tests::Run;
+using tests::ScratchFolder;
 
 constexpr const char* kServing =
     "model,system,mode,backend,precision,isl,osl,concurrency,tp,attn_dp,moe_tp,moe_ep,ttft_ms,tpot_ms\n";
-
-struct Run {
-  int code;
-  std::string out, err;
-};
-
-Run moesim(const std::vector<std::string>& arguments) {
-  std::ostringstream out, err;
-  const int code = run_program(arguments, out, err);
-  return {code, out.str(), err.str()};
-}
 
 constexpr const char* kGemm =
     "dtype,m,n,k,latency_us\n"
@@ -55,33 +28,33 @@ constexpr const char* kGemm =
 }  // namespace
 
 TEST_CASE("validate scores every row and writes errors, rows and a plot") {
-  const Folder folder;
+  const ScratchFolder folder;
   const std::string table = folder.write("t.csv", kGemm);
-  const Run run = moesim({"validate", "--system", "h200_sxm", table, "--json", folder.path("e.json"), "--rows",
-                          folder.path("r.csv"), "--plot", folder.path("p.svg")});
+  const Run run = moesim({"validate", "--system", "h200_sxm", table, "--json", folder.file("e.json"), "--rows",
+                          folder.file("r.csv"), "--plot", folder.file("p.svg")});
   CHECK(run.err == "");
   CHECK(run.code == 0);
   CHECK(run.out.find("skipped 1 rows: GEMM in int3 is not modelled") != std::string::npos);
-  const auto document = base::load_json(folder.path("e.json"));
+  const auto document = base::load_json(folder.file("e.json"));
   const base::JsonNode json(document);
   CHECK(json.member("system").string() == "h200_sxm");
   CHECK(json.member("kind").string() == "C1");
   CHECK(json.member("rows").integer(0, 100) == 3);
   CHECK(json.member("groups").size() == 2);
-  const std::string rows = base::read_file(folder.path("r.csv"));
+  const std::string rows = base::read_file(folder.file("r.csv"));
   CHECK(std::count(rows.begin(), rows.end(), '\n') == 5);
   CHECK(rows.starts_with("dtype,m,n,k,latency_us,predicted_us\nbfloat16,1,128,128,2.8,"));
   CHECK(rows.ends_with("int3,1,2,3,4,\n"));
-  CHECK(base::read_file(folder.path("p.svg")).starts_with("<svg"));
+  CHECK(base::read_file(folder.file("p.svg")).starts_with("<svg"));
 }
 
 TEST_CASE("a profile fitted to one table is used by validate and only for its GPU") {
-  const Folder folder;
+  const ScratchFolder folder;
   std::string text = "dtype,m,n,k,latency_us\n";
   for (const int m : {1, 64, 1024, 8192})
     for (const int n : {512, 4096, 16384})
       text += "bfloat16," + std::to_string(m) + "," + std::to_string(n) + ",4096,500\n";
-  const std::string table = folder.write("t.csv", text), profile = folder.path("p.json");
+  const std::string table = folder.write("t.csv", text), profile = folder.file("p.json");
   CHECK(moesim({"calibrate", "fit", "--table", table, "--system", "h100_sxm", "-o", profile}).code == 0);
   const Run own = moesim({"validate", "--system", "h100_sxm", table, "--profile", profile});
   CHECK(own.code == 0);
@@ -93,12 +66,12 @@ TEST_CASE("a profile fitted to one table is used by validate and only for its GP
 
 TEST_CASE(
     "serving is scored by the time per output token; what is not modelled is listed, TTFT is a group of its own") {
-  const Folder folder;
+  const ScratchFolder folder;
   const std::string table = folder.write(
       "e1.csv", std::string(kServing) + "Qwen3-30B-A3B,h100_sxm,agg,vllm,bf16,1024,1024,8,2,1,2,1,100,10\n" +
                     "Qwen3-30B-A3B,h100_sxm,disagg,vllm,bf16,1024,1024,8,2,1,2,1,100,10\n" +
                     "Nobody-9B,h100_sxm,agg,vllm,bf16,1024,1024,8,2,1,2,1,100,10\n");
-  const std::string json = folder.path("scores.json"), rows = folder.path("rows.csv");
+  const std::string json = folder.file("scores.json"), rows = folder.file("rows.csv");
   const Run run = moesim({"validate", "--system", "h100_sxm", table, "--json", json, "--rows", rows});
   CHECK(run.code == 0);
   CHECK(run.out.find("TTFT, not scored") != std::string::npos);
@@ -114,7 +87,7 @@ TEST_CASE(
 }
 
 TEST_CASE("bad tables and systems give one clear line and exit code 2") {
-  const Folder folder;
+  const ScratchFolder folder;
   const auto check = [&](const std::vector<std::string>& arguments, const std::vector<std::string>& says) {
     const Run run = moesim(arguments);
     CAPTURE(run.err);
@@ -144,10 +117,10 @@ TEST_CASE("bad tables and systems give one clear line and exit code 2") {
   check({"validate", "--system", "b60", good}, {"b60", "NVIDIA"});
   check({"validate", good}, {"--system"});
   check({"validate", "--system", "h100_sxm"}, {"FILE.csv"});
-  check({"validate", "--system", "h100_sxm", folder.path("nowhere.csv")}, {"nowhere.csv"});
+  check({"validate", "--system", "h100_sxm", folder.file("nowhere.csv")}, {"nowhere.csv"});
   check({"calibrate", "fit", "--table", good, "--system", "h100_sxm"}, {"-o"});
   check({"calibrate", "fit", "--all"}, {"--tables"});
-  check({"calibrate", "fit", "--all", "--tables", folder.path("nowhere")}, {"nowhere"});
+  check({"calibrate", "fit", "--all", "--tables", folder.file("nowhere")}, {"nowhere"});
 }
 
 }  // namespace moesim::cli

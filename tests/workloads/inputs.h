@@ -1,16 +1,13 @@
 // Small inputs of the workload tests: JSON texts, scratch files, traces.
 #pragma once
 
-#include <filesystem>
 #include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include <unistd.h>
-
-#include "base/file.h"
 #include "base/json.h"
+#include "tests/scratch_folder.h"
 #include "workloads/model.h"
 #include "workloads/trace.h"
 
@@ -38,28 +35,6 @@ struct JsonText {
 
 inline workloads::Model model_of(const std::string& json) { return workloads::read_model(JsonText(json).node); }
 inline workloads::Model model_preset(const std::string& name) { return model_of("{\"preset\": \"" + name + "\"}"); }
-
-// A folder that is removed with everything in it.
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "moesim_test_XXXXXX").string();
-    path_ = mkdtemp(pattern.data());
-  }
-  ~ScratchFolder() { std::filesystem::remove_all(path_); }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-
-  std::string file(const std::string& name) const { return (path_ / name).string(); }
-  std::string write(const std::string& name, const std::string& content) const {
-    base::write_file(file(name), content);
-    return file(name);
-  }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 // Token t chooses (31 t + 7 layer + i) mod experts, i = 0 ... top_k - 1, in every layer.
 inline workloads::Trace made_up_trace(std::int64_t tokens, std::int32_t layers, std::int32_t top_k, int experts) {
