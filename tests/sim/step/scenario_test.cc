@@ -103,8 +103,9 @@ TEST_CASE("the recorded Qwen3 trace imports to .npy and runs on every demo clust
   std::remove(npy.c_str());
 }
 
-// With the kernel that TensorRT-LLM runs there. The pure exchange (kernel ideal) shows the single hottest rank and so
-// the one draw: there generated routing is up to a quarter faster (EP32) than what was recorded.
+// With the kernel that TensorRT-LLM runs there and all tokens that were recorded, of which its start-up is most of the
+// time: balanced routing misses by more than 5 % at EP64 only. Where bytes are all that counts (kernel ideal),
+// generated routing is up to 25 % faster than what was recorded, as its hottest rank is milder.
 TEST_CASE("dispatch takes as long with generated as with recorded Qwen3 routing, within 5 %") {
   const auto jsonl = tests::reference_data("traces/soryxie-vllm-qwen3-30b-a3b/token_distri_8.jsonl");
   if (!jsonl) return;
@@ -116,8 +117,8 @@ TEST_CASE("dispatch takes as long with generated as with recorded Qwen3 routing,
                             {"cluster={\"preset\": \"gb200_nvl72\", \"override\": {\"unit\": {\"nodes\": " +
                                  std::to_string(ep / 4) + "}}}",
                              "model={\"preset\": \"qwen3-30b-a3b\"}", "routing=" + routing,
-                             "step.layer=[1, 5, 9, 13, 17, 21, 25, 29, 33, 37, 41, 45]", "step.tokens_per_gpu=28",
-                             "communication.kernel=auto"}));
+                             "step.layer=[1, 5, 9, 13, 17, 21, 25, 29, 33, 37, 41, 45]",
+                             "step.tokens_per_gpu=" + std::to_string(2176 / ep), "communication.kernel=auto"}));
       CHECK(result.gpus == ep);
       base::Duration time;
       for (const results::Phase& phase : result.phases)
@@ -129,6 +130,7 @@ TEST_CASE("dispatch takes as long with generated as with recorded Qwen3 routing,
     for (const char* seed : {"1", "2"})
       CHECK(dispatch(R"({"generate": {"preset": "qwen3-30b-a3b", "seed": )" + std::string(seed) + "}}") ==
             tests::Approx(real).epsilon(0.05));
+    if (ep == 64) CHECK(dispatch(R"({"preset": "balanced"})") < 0.95 * real);
   }
 }
 
