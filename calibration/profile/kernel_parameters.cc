@@ -1,6 +1,7 @@
 #include "calibration/profile/kernel_parameters.h"
 
 #include <algorithm>
+#include <mutex>
 
 #include "base/embedded.h"
 
@@ -111,11 +112,17 @@ ParameterEntry parameter_entry(KernelCalibration& calibration, std::string_view 
   return {"all GPUs", const_cast<Parameter*>(find(calibration.shared, name))};  // NOLINT
 }
 
-KernelCalibration kernel_calibration(std::string_view kernel) {
+std::shared_ptr<const KernelCalibration> kernel_calibration(std::string_view kernel) {
+  // Read once each: the tasks of a step ask for them thousands of times.
+  static std::mutex mutex;
+  static std::map<std::string, std::shared_ptr<const KernelCalibration>, std::less<>> read;
+  const std::scoped_lock lock(mutex);
+  if (const auto found = read.find(kernel); found != read.end()) return found->second;
   for (const base::EmbeddedFile& file : kernels::embedded_presets()) {
     if (file.name != kernel) continue;
     const auto document = base::parse_json(file.text, std::string(kernel) + " (kernel calibration)");
-    return read_kernel_calibration(base::JsonNode(document));
+    auto calibration = std::make_shared<const KernelCalibration>(read_kernel_calibration(base::JsonNode(document)));
+    return read.emplace(kernel, std::move(calibration)).first->second;
   }
   throw base::InputError(
       "", "",

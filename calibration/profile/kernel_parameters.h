@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -124,7 +125,7 @@ ParameterEntry parameter_entry(KernelCalibration& calibration, std::string_view 
 std::string_view family_parent(std::string_view family);
 
 // The shipped calibrations, by kernel name. Throws InputError for an unknown name.
-KernelCalibration kernel_calibration(std::string_view kernel);
+std::shared_ptr<const KernelCalibration> kernel_calibration(std::string_view kernel);
 std::vector<std::string> calibrated_kernels();
 
 }  // namespace moesim::profile

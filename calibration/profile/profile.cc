@@ -118,7 +118,7 @@ std::string_view to_string(Source source) {
 KernelParameters Profile::kernel(std::string_view kernel_name) const {
   for (const auto& own : kernels)
     if (own->kernel == kernel_name) return resolve(*own, name, family);
-  return resolve(kernel_calibration(kernel_name), name, family);
+  return resolve(*kernel_calibration(kernel_name), name, family);
 }
 
 std::shared_ptr<const KernelCalibration> Profile::calibration(std::string_view kernel_name) const {
@@ -126,7 +126,7 @@ std::shared_ptr<const KernelCalibration> Profile::calibration(std::string_view k
     if (own->kernel == kernel_name) return own;
   const auto shipped = calibrated_kernels();
   if (std::find(shipped.begin(), shipped.end(), kernel_name) == shipped.end()) return nullptr;
-  return std::make_shared<const KernelCalibration>(kernel_calibration(kernel_name));
+  return kernel_calibration(kernel_name);
 }
 
 std::vector<std::string> Profile::assumptions() const {

@@ -8,8 +8,12 @@
 namespace moesim::engine {
 namespace {
 
-// A resource named several times counts with the sum.
-void normalise(std::span<const Use> uses, std::vector<Use>& out) {
+// A resource named several times counts with the sum; as they are if there is none such, else in `out`.
+std::span<const Use> normalise(std::span<const Use> uses, std::vector<Use>& out) {
+  bool repeated = false;
+  for (std::size_t i = 1; i < uses.size(); ++i)
+    for (std::size_t j = 0; j < i; ++j) repeated |= uses[i].resource == uses[j].resource;
+  if (!repeated) return uses;
   out.clear();
   for (const Use& use : uses) {
     const auto same = std::find_if(out.begin(), out.end(), [&](const Use& o) { return o.resource == use.resource; });
@@ -19,48 +23,74 @@ void normalise(std::span<const Use> uses, std::vector<Use>& out) {
       same->per_unit += use.per_unit;
     }
   }
+  return out;
 }
 
 }  // namespace
 
-FlowClasses::FlowClasses(const TaskGraph& graph) : graph_(graph), table_(64, kNone) {
+FlowClasses::FlowClasses(const TaskGraph& graph) : graph_(graph) {
   path_class_.assign(graph.num_paths(), kNone);
+  make_room();
   std::vector<Use> uses;
   for (const Exchange& exchange : graph.exchanges()) {
     for (const Flow& flow : exchange.flows) {
       std::uint32_t& uncapped = path_class_[flow.path.index()];
       if (flow.rate_cap == kNoCap && uncapped != kNone) continue;
-      normalise(graph.path_uses(flow.path), uses);
-      const std::uint32_t klass = intern(uses, flow.rate_cap);
+      const std::uint32_t klass = intern(normalise(graph.path_uses(flow.path), uses), flow.rate_cap);
       if (flow.rate_cap == kNoCap) uncapped = klass;
     }
   }
-  for (const Compute& compute : graph.computes()) {
-    normalise(compute.uses, uses);
-    compute_class_.push_back(intern(uses, 1));
+  for (const Compute& compute : graph.computes()) compute_class_.push_back(intern(normalise(compute.uses, uses), 1));
+}
+
+std::size_t FlowClasses::part_of(std::span<const Use> uses) const {
+  std::size_t last = 0;
+  for (const Use& use : uses) last = std::max(last, use.resource.index() + 1);
+  return last;
+}
+
+// A part of the table for each resource, twice as large as what may belong there.
+void FlowClasses::make_room() {
+  std::vector<std::size_t> count(graph_.resources().size() + 1);
+  const auto expect = [&](std::span<const Use> uses) { ++count[part_of(uses)]; };
+  std::vector<bool> known(graph_.num_paths());
+  for (const Exchange& exchange : graph_.exchanges()) {
+    for (const Flow& flow : exchange.flows) {
+      if (flow.rate_cap == kNoCap && known[flow.path.index()]) continue;
+      if (flow.rate_cap == kNoCap) known[flow.path.index()] = true;
+      expect(graph_.path_uses(flow.path));
+    }
   }
+  for (const Compute& compute : graph_.computes()) expect(compute.uses);
+  parts_.reserve(count.size());
+  std::size_t size = 0;
+  for (const std::size_t n : count) {
+    const std::size_t width = std::bit_ceil(2 * n);
+    parts_.push_back({size, width - 1});
+    size += width;
+  }
+  table_.resize(size);
 }
 
 std::uint32_t FlowClasses::of(const Flow& flow) const {
   if (flow.rate_cap == kNoCap) return path_class_[flow.path.index()];
-  std::vector<Use> uses;
-  normalise(graph_.path_uses(flow.path), uses);
-  return table_[slot_for(uses, flow.rate_cap)];
+  std::vector<Use> scratch;
+  const std::span<const Use> uses = normalise(graph_.path_uses(flow.path), scratch);
+  return table_[slot_for(uses, flow.rate_cap, hash(uses, flow.rate_cap))].klass;
 }
 
 std::uint32_t FlowClasses::intern(std::span<const Use> uses, double cap) {
-  const std::size_t slot = slot_for(uses, cap);
-  if (table_[slot] != kNone) return table_[slot];
+  const std::uint64_t h = hash(uses, cap);
+  const std::size_t slot = slot_for(uses, cap, h);
+  if (table_[slot].klass != kNone) return table_[slot].klass;
   const auto klass = static_cast<std::uint32_t>(routes_.classes());
-  table_[slot] = klass;
+  table_[slot] = {tag(h), klass};
   for (const Use& use : uses) {
     routes_.link.push_back(use.resource.value);
     routes_.weight.push_back(use.per_unit);
   }
   routes_.begin.push_back(static_cast<std::uint32_t>(routes_.link.size()));
   routes_.rate_cap.push_back(cap);
-  class_hash_.push_back(hash(uses, cap));
-  if (2 * routes_.classes() > table_.size()) grow();
   return klass;
 }
 
@@ -78,13 +108,14 @@ std::uint64_t FlowClasses::hash(std::span<const Use> uses, double cap) {
   return h;
 }
 
-std::size_t FlowClasses::slot_for(std::span<const Use> uses, double cap) const {
-  const std::uint64_t h = hash(uses, cap);
-  std::size_t slot = h & (table_.size() - 1);
-  for (; table_[slot] != kNone; slot = (slot + 1) & (table_.size() - 1)) {
-    const std::uint32_t k = table_[slot];
-    if (class_hash_[k] != h || routes_.rate_cap[k] != cap || routes_.begin[k + 1] - routes_.begin[k] != uses.size())
-      continue;
+std::size_t FlowClasses::slot_for(std::span<const Use> uses, double cap, std::uint64_t h) const {
+  const Part part = parts_[part_of(uses)];
+  std::size_t at = h & part.mask;
+  for (; table_[part.begin + at].klass != kNone; at = (at + 1) & part.mask) {
+    const Entry& entry = table_[part.begin + at];
+    if (entry.tag != tag(h)) continue;
+    const std::uint32_t k = entry.klass;
+    if (routes_.rate_cap[k] != cap || routes_.begin[k + 1] - routes_.begin[k] != uses.size()) continue;
     bool same = true;
     for (std::size_t i = 0; i < uses.size() && same; ++i) {
       const std::size_t hop = routes_.begin[k] + i;
@@ -92,16 +123,7 @@ std::size_t FlowClasses::slot_for(std::span<const Use> uses, double cap) const {
     }
     if (same) break;
   }
-  return slot;
-}
-
-void FlowClasses::grow() {
-  table_.assign(2 * table_.size(), kNone);
-  for (std::uint32_t k = 0; k < class_hash_.size(); ++k) {
-    std::size_t slot = class_hash_[k] & (table_.size() - 1);
-    while (table_[slot] != kNone) slot = (slot + 1) & (table_.size() - 1);
-    table_[slot] = k;
-  }
+  return part.begin + at;
 }
 
 }  // namespace moesim::engine

@@ -24,14 +24,24 @@ class FlowClasses {
   static constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
   // The class with these uses (each resource at most once) and cap; new if there is none.
   std::uint32_t intern(std::span<const Use> uses, double cap);
-  std::size_t slot_for(std::span<const Use> uses, double cap) const;
-  void grow();
+  std::size_t slot_for(std::span<const Use> uses, double cap, std::uint64_t h) const;
   static std::uint64_t hash(std::span<const Use> uses, double cap);
 
   const TaskGraph& graph_;
   Routes routes_;
-  std::vector<std::uint64_t> class_hash_;     // [classes]
-  std::vector<std::uint32_t> table_;          // open addressing, a power of two; kNone is empty
+  struct Entry {
+    std::uint32_t tag = 0;  // of the hash: few other classes are looked at
+    std::uint32_t klass = kNone;
+  };
+  static std::uint32_t tag(std::uint64_t h) { return static_cast<std::uint32_t>(h >> 32); }
+  struct Part {
+    std::size_t begin, mask;
+  };
+  // Where to look for a class: by its newest resource, so that the classes of one exchange lie near each other.
+  std::size_t part_of(std::span<const Use> uses) const;
+  void make_room();
+  std::vector<Part> parts_;                   // [resources + 1] of the table, the first for classes with a cap only
+  std::vector<Entry> table_;                  // open addressing, each part at most half full
   std::vector<std::uint32_t> path_class_;     // [paths] without cap; kNone if no such flow
   std::vector<std::uint32_t> compute_class_;  // [computes]
 };

@@ -1,6 +1,7 @@
 #include "sim/engine/fluid_network.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 
@@ -25,7 +26,7 @@ FluidNetwork::FluidNetwork(const Routes& routes, std::vector<double> capacity, s
   expected_.assign(classes, 0);
   component_.assign(classes, kNone);
   local_.assign(classes, 0);
-  adopted_.resize(classes);
+  adopted_at_.assign(classes, kNone);
   room_.assign(classes, 0);
   listed_.assign(classes, 0);
   link_family_.resize(links);
@@ -188,7 +189,10 @@ void FluidNetwork::rebuild(double now) {
   }
   outdated_.clear();
   std::sort(classes_.begin(), classes_.end());
-  for (const std::uint32_t klass : classes_) room_[klass] = 2 * (adopted_[klass].flows + expected_[klass]) + 2;
+  for (const std::uint32_t klass : classes_) {
+    const std::uint32_t at = adopted_at_[klass];
+    room_[klass] = 2 * ((at == kNone ? 0 : adopted_[at].flows) + expected_[klass]) + 2;
+  }
   decomposer_.run(routes_, classes_, room_);
   std::vector<std::uint32_t> families(decomposer_.families());
   for (std::uint32_t& family : families) family = new_family();
@@ -219,9 +223,11 @@ void FluidNetwork::take_apart(std::uint32_t c, double now) {
     const std::uint32_t klass = component.classes[i];
     const std::uint32_t flows = component.fluid.rates().flows(i);
     component_[klass] = kNone;
-    if (flows > 0)
-      adopted_[klass] = {component.fluid.heap(i), flows, component.fluid.progress(i),
-                         component.origin + component.epoch};
+    if (flows > 0) {
+      adopted_at_[klass] = static_cast<std::uint32_t>(adopted_.size());
+      adopted_.push_back(
+          {component.fluid.heap(i), flows, component.fluid.progress(i), component.origin + component.epoch});
+    }
     if (flows > 0 || expected_[klass] > 0) classes_.push_back(klass);
   }
   retire(c);
@@ -254,6 +260,7 @@ void FluidNetwork::put_together(const Routes& routes, std::span<const std::uint3
     build(c, routes, std::span(member_of_).subspan(begin, size), std::span(by_component_).subspan(begin, size), origin);
     begin = component_begin_[k];
   }
+  adopted_.clear();
 }
 
 void FluidNetwork::build(std::uint32_t c, const Routes& routes, std::span<const std::uint32_t> members,
@@ -306,11 +313,11 @@ void FluidNetwork::build(std::uint32_t c, const Routes& routes, std::span<const 
   for (std::uint32_t i = 0; i < classes.size(); ++i) {
     component_[classes[i]] = c;
     local_[classes[i]] = i;
-    Adopted& adopted = adopted_[classes[i]];
-    if (adopted.flows == 0) continue;
+    const std::uint32_t at = std::exchange(adopted_at_[classes[i]], kNone);
+    if (at == kNone) continue;
+    const Adopted& adopted = adopted_[at];
     component.fluid.adopt(i, adopted.heap, adopted.flows, adopted.progress);
     component.epoch = std::max(component.epoch, adopted.epoch - component.origin);
-    adopted = {};
   }
   set_look(component, kFirstPatience);
   touch(c);

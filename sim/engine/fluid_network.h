@@ -167,7 +167,8 @@ class FluidNetwork {
   std::vector<std::uint32_t> expected_;        // [classes] flows
   std::vector<std::uint32_t> component_;       // [classes] kNone if in none
   std::vector<std::uint32_t> local_;           // [classes] number in its component
-  std::vector<Adopted> adopted_;               // [classes]
+  std::vector<Adopted> adopted_;               // while components are built anew
+  std::vector<std::uint32_t> adopted_at_;      // [classes] in adopted_, kNone if it has no flows there
   std::vector<std::uint32_t> room_;            // [classes] scratch of rebuild()
   std::vector<char> listed_;                   // [classes] scratch
   std::vector<FamilyRef> link_family_;         // [links]

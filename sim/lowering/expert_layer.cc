@@ -38,7 +38,6 @@ std::vector<ExpertLoad> loads_of(std::span<const std::int32_t> slot_tokens) {
 
 KernelCost cost_of(const ExpertLayer& layer, std::span<const std::int32_t> slot_tokens) {
   const workloads::Model& model = *layer.model;
-  const auto parameters = layer.profile->kernel(parameter_set(layer.kernel, model, layer.phase));
   const auto local = static_cast<std::int32_t>(slot_tokens.size());
   if (layer.kernel == ExpertKernel::WideEp) {
     const WideEpShape shape{wide_ep_phase(layer.phase),
@@ -47,14 +46,14 @@ KernelCost cost_of(const ExpertLayer& layer, std::span<const std::int32_t> slot_
                             static_cast<double>(model.dispatch_width()),
                             static_cast<double>(model.expert_ffn),
                             loads_of(slot_tokens)};
-    return wide_ep_cost(shape, *layer.profile, parameters);
+    return wide_ep_cost(shape, *layer.profile, layer.parameters);
   }
   const ExpertMatrices matrices{static_cast<double>(model.dispatch_width()), static_cast<double>(model.expert_ffn),
                                 workloads::bits_per_weight(model.expert_weights) / 8, model.weights};
   auto loads = loads_of(slot_tokens);
   const double fullest = loads.empty() ? 0 : loads.back().tokens;
   const GroupedGemmShape shape{layer.tokens, model.top_k, layer.slots, local, matrices, std::move(loads), fullest};
-  return grouped_gemm_cost(shape, *layer.profile, parameters);
+  return grouped_gemm_cost(shape, *layer.profile, layer.parameters);
 }
 
 }  // namespace
@@ -123,6 +122,11 @@ std::string expert_assumption(ExpertKernel kernel, const workloads::Model& model
          base::format_number(100 * std::expm1(parameters.log_error()), 2) + " %";
 }
 
+profile::KernelParameters expert_parameters(const ExpertLayer& layer) {
+  if (layer.kernel == ExpertKernel::Roofline || layer.profile->ideal) return {};
+  return layer.profile->kernel(parameter_set(layer.kernel, *layer.model, layer.phase));
+}
+
 ExpertTask expert_layer_compute(std::string name, const ExpertLayer& layer, std::span<const std::int32_t> slot_tokens,
                                 const GpuResources* gpu) {
   std::int64_t selections = 0;
@@ -151,10 +155,7 @@ ExpertTask shared_expert_compute(std::string name, const ExpertLayer& layer, std
   return compute_task(std::move(name), up + down, *layer.profile, gpu);
 }
 
-double expert_log_error(const ExpertLayer& layer) {
-  if (layer.kernel == ExpertKernel::Roofline || layer.profile->ideal) return 0;
-  return layer.profile->kernel(parameter_set(layer.kernel, *layer.model, layer.phase)).log_error();
-}
+double expert_log_error(const ExpertLayer& layer) { return layer.parameters.log_error(); }
 
 double shared_expert_log_error(const ExpertLayer& layer) {
   if (layer.kernel == ExpertKernel::Roofline || layer.profile->ideal) return 0;

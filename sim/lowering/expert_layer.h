@@ -29,10 +29,14 @@ struct ExpertLayer {
   const workloads::Model* model = nullptr;
   const profile::Profile* profile = nullptr;
   ExpertKernel kernel = ExpertKernel::Roofline;
-  std::string_view phase;   // "decode", "prefill"
-  std::int64_t tokens = 0;  // of all ranks together
-  std::int32_t slots = 0;   // of all ranks
+  std::string_view phase;                  // "decode", "prefill"
+  std::int64_t tokens = 0;                 // of all ranks together
+  std::int32_t slots = 0;                  // of all ranks
+  profile::KernelParameters parameters{};  // expert_parameters() of the above, looked up once for all ranks
 };
+
+// What the kernel's cost needs of the profile; nothing for the roofline.
+profile::KernelParameters expert_parameters(const ExpertLayer& layer);
 
 // `slot_tokens`: selections that each slot of the rank computes. `gpu` may be null with an ideal profile.
 ExpertTask expert_layer_compute(std::string name, const ExpertLayer& layer, std::span<const std::int32_t> slot_tokens,

@@ -14,7 +14,9 @@ Network::Network(engine::TaskGraph& graph, const topology::Router& router, const
 Network Network::of_group(const topology::Router& router) const {
   Network group = *this;
   group.router_ = &router;
-  group.paths_.clear();  // they are by rank
+  group.route_of_.clear();  // they are by rank
+  group.routes_.clear();
+  group.hops_.clear();
   return group;
 }
 
@@ -52,29 +54,48 @@ engine::ResourceId Network::resource(topology::Port port) {
   return engine::ResourceId(static_cast<std::uint32_t>(known));
 }
 
+Network::KnownRoute& Network::known_route(std::int32_t from, std::int32_t to) {
+  const std::size_t ranks = router_->gpus().size();
+  route_of_.resize(ranks);
+  std::vector<std::int32_t>& row = route_of_.at(static_cast<std::size_t>(from));
+  if (row.empty()) row.assign(ranks, -1);
+  std::int32_t& known = row.at(static_cast<std::size_t>(to));
+  if (known < 0) {
+    const topology::Route route = router_->route(from, to);
+    const std::size_t begin = hops_.size();
+    for (const topology::Hop& hop : route.hops) {
+      const LinkKind kind = router_->graph().link(hop.port.link).kind;
+      hops_.push_back({resource(hop.port), kind, hop.share, ceiling(kind)});
+    }
+    known = static_cast<std::int32_t>(routes_.size());
+    routes_.push_back({begin, hops_.size(), latency(route), {}});
+  }
+  return routes_[static_cast<std::size_t>(known)];
+}
+
 engine::PathId Network::path(std::int32_t from, std::int32_t to) {
-  const std::uint64_t key = static_cast<std::uint64_t>(from) << 32 | static_cast<std::uint32_t>(to);
-  const auto found = paths_.find(key);
-  if (found != paths_.end()) return found->second;
-  const topology::Route route = router_->route(from, to);
-  std::vector<engine::Use> uses;
-  uses.reserve(route.hops.size());
-  for (const topology::Hop& hop : route.hops)
-    uses.push_back({resource(hop.port), hop.share / ceiling(router_->graph().link(hop.port.link).kind)});
-  const engine::PathId path = graph_->add_path(uses, latency(route));
-  paths_.emplace(key, path);
-  return path;
+  KnownRoute& route = known_route(from, to);
+  if (!route.path) {
+    std::vector<engine::Use> uses;
+    uses.reserve(route.end - route.begin);
+    for (std::size_t h = route.begin; h < route.end; ++h)
+      uses.push_back({hops_[h].resource, hops_[h].share / hops_[h].ceiling});
+    route.path = graph_->add_path(uses, route.latency);
+  }
+  return *route.path;
 }
 
 void Network::append_route(std::int32_t from, std::int32_t to, const LinkShares& shares, std::vector<engine::Use>& uses,
                            double& latency) {
-  const topology::Route route = router_->route(from, to);
-  for (const topology::Hop& hop : route.hops) {
-    const LinkKind kind = router_->graph().link(hop.port.link).kind;
-    const double share = kind == LinkKind::NvLink ? shares.nvlink : kind == LinkKind::Network ? shares.network : 1;
-    uses.push_back({resource(hop.port), hop.share / std::min(share, ceiling(kind))});
+  const KnownRoute& route = known_route(from, to);
+  for (std::size_t h = route.begin; h < route.end; ++h) {
+    const KnownHop& hop = hops_[h];
+    const double share = hop.kind == LinkKind::NvLink    ? shares.nvlink
+                         : hop.kind == LinkKind::Network ? shares.network
+                                                         : 1;
+    uses.push_back({hop.resource, hop.share / std::min(share, hop.ceiling)});
   }
-  latency += this->latency(route).value();
+  latency += route.latency.value();
 }
 
 base::Bandwidth Network::nvlink_rate(std::int32_t rank) const {

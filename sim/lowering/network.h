@@ -2,9 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "calibration/profile/profile.h"
@@ -46,6 +46,19 @@ class Network {
   engine::TaskGraph& graph() { return *graph_; }
 
  private:
+  // A route as it is asked for over and over: each layer of a step has exchanges of its own.
+  struct KnownHop {
+    engine::ResourceId resource;
+    topology::LinkKind kind;
+    double share;
+    double ceiling;  // of its kind
+  };
+  struct KnownRoute {
+    std::size_t begin, end;  // in hops_
+    base::Duration latency;
+    std::optional<engine::PathId> path;
+  };
+  KnownRoute& known_route(std::int32_t from, std::int32_t to);
   engine::ResourceId resource(topology::Port port);
   // Of a route, with what was measured beyond its links'.
   base::Duration latency(const topology::Route& route) const;
@@ -58,7 +71,9 @@ class Network {
     std::vector<std::int32_t> resource;  // [2 * links], -1 where not used yet
   };
   std::shared_ptr<Ports> ports_;
-  std::unordered_map<std::uint64_t, engine::PathId> paths_;
+  std::vector<std::vector<std::int32_t>> route_of_;  // [from][to] index in routes_, -1 where not known yet
+  std::vector<KnownRoute> routes_;
+  std::vector<KnownHop> hops_;
 };
 
 }  // namespace moesim::lowering

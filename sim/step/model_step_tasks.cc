@@ -372,6 +372,7 @@ class Builder {
     experts.phase = in_.phase;
     experts.tokens = tokens_of_copy(0, batch).tokens() * in_.plan.attention_dp;
     experts.slots = slots;
+    experts.parameters = lowering::expert_parameters(experts);
     const bool one_copy = in_.plan.attention_dp == 1;
     if (!one_copy) collective(kCollective, std::span(&stage().everybody, 1), NcclOp::AllGather, layer, batch, false);
     graph_.begin("experts", layer, stage().ranks);

@@ -44,6 +44,7 @@ lowering::ExpertLayer expert_layer(const MoeLayer& layer) {
   experts.phase = layer.phase;
   experts.tokens = layer.tokens_per_gpu * layer.traffic->ranks;
   experts.slots = static_cast<std::int32_t>(layer.traffic->slot_tokens.size());
+  experts.parameters = lowering::expert_parameters(experts);
   return experts;
 }
 

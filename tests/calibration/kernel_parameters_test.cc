@@ -58,7 +58,7 @@ TEST_CASE("a calibration reads back as it was written") {
 TEST_CASE("every shipped calibration names its tables, units and sources, and resolves for every GPU") {
   for (const std::string& kernel : calibrated_kernels()) {
     CAPTURE(kernel);
-    const KernelCalibration c = kernel_calibration(kernel);
+    const KernelCalibration& c = *kernel_calibration(kernel);
     CHECK(c.kernel == kernel);
     CHECK_FALSE(c.tables.empty());
     CHECK_FALSE(c.mechanism.empty());
@@ -83,7 +83,7 @@ TEST_CASE("every shipped calibration names its tables, units and sources, and re
 
 TEST_CASE("a GPU without a table has exactly the parameters of its family") {
   for (const std::string& kernel : calibrated_kernels()) {
-    const KernelCalibration c = kernel_calibration(kernel);
+    const KernelCalibration& c = *kernel_calibration(kernel);
     for (const std::string& name : profile_presets()) {
       const Profile profile = profile_preset(name);
       const bool has_rows =
@@ -100,7 +100,7 @@ TEST_CASE("a GPU without a table has exactly the parameters of its family") {
 
 TEST_CASE("for every GPU without rows of its own, every shipped kernel has exactly the values of the family rule") {
   for (const std::string& kernel : calibrated_kernels()) {
-    const KernelCalibration c = kernel_calibration(kernel);
+    const KernelCalibration& c = *kernel_calibration(kernel);
     for (const std::string& name : profile_presets()) {
       const Profile gpu = profile_preset(name);
       if (gpu.ideal) continue;
