@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <numeric>
+#include <optional>
 
 #include <nlohmann/json.hpp>
 
@@ -31,18 +32,19 @@ constexpr std::array<Number, 6> kNumbers = {{{"zipf_exponent", &GeneratorParamet
                                              {"kept_middle", &GeneratorParameters::kept_middle, 0, 1},
                                              {"kept_last", &GeneratorParameters::kept_last, 0, 1}}};
 // Those that may be left out.
-constexpr std::array<Number, 6> kExtras = {{{"topic_spread", &GeneratorParameters::topic_spread, 0, 10},
+constexpr std::array<Number, 7> kExtras = {{{"topic_spread", &GeneratorParameters::topic_spread, 0, 10},
                                             {"topic_last", &GeneratorParameters::topic_last, 0, 1},
-                                            {"topic_tokens", &GeneratorParameters::topic_tokens, 1, 1e6},
                                             {"prompt_tokens", &GeneratorParameters::prompt_tokens, 0, 1e9},
+                                            {"passage_spread", &GeneratorParameters::passage_spread, 0, 10},
+                                            {"passage_tokens", &GeneratorParameters::passage_tokens, 1, 1e6},
                                             {"drift_iterations", &GeneratorParameters::drift_iterations, 0, 1e9},
                                             {"drift_spread", &GeneratorParameters::drift_spread, 0, 10}}};
 
 JsonObject as_generator_object(const JsonNode& node) {
   return JsonObject(
       node, {"preset", "seed", "zipf_exponent", "zipf_shift", "cluster_experts", "cluster_spread", "kept_first",
-             "kept_middle", "kept_last", "topics", "topic_spread", "topic_last", "topic_tokens", "prompt_topics",
-             "prompt_tokens", "iteration_tokens", "drift_iterations", "drift_spread"});
+             "kept_middle", "kept_last", "topics", "topic_spread", "topic_last", "prompt_tokens", "passage_spread",
+             "passage_tokens", "iteration_tokens", "drift_iterations", "drift_spread"});
 }
 
 void read_parameters(const JsonObject& object, bool all, GeneratorParameters& p) {
@@ -54,17 +56,12 @@ void read_parameters(const JsonObject& object, bool all, GeneratorParameters& p)
   if (all || object.has("cluster_experts"))
     p.cluster_experts = static_cast<std::int32_t>(object.required("cluster_experts").integer(1, 65535));
   if (const auto topics = object.optional("topics")) p.topics = static_cast<std::int32_t>(topics->integer(0, 4096));
-  if (const auto topics = object.optional("prompt_topics"))
-    p.prompt_topics = static_cast<std::int32_t>(topics->integer(1, 4096));
   if (const auto tokens = object.optional("iteration_tokens"))
     p.iteration_tokens = tokens->integer(0, std::int64_t{1} << 40);
 }
 
 void check_parameters(const JsonNode& node, const GeneratorParameters& p) {
   if (p.topic_spread > 0 && p.topics == 0) node.fail("topic_spread without topics", "topics of at least 1");
-  if (p.topics > 0 && p.prompt_topics > p.topics)
-    node.fail("prompts of " + std::to_string(p.prompt_topics) + " topics, and there are " + std::to_string(p.topics),
-              "prompt_topics of at most " + std::to_string(p.topics));
   if (p.drift_spread > 0 && (p.iteration_tokens == 0 || p.drift_iterations <= 0))
     node.fail("drift_spread without iterations", "iteration_tokens and drift_iterations above 0");
 }
@@ -96,7 +93,7 @@ double by_depth(double depth, double first, double middle, double last) {
                      : std::lerp(last, middle, std::min(1.0, (1 - depth) / kRamp));
 }
 
-// Which prompt and topic the next token is of: alike in all layers.
+// Which prompt and passage the next token is of: alike in all layers.
 class Conversation {
  public:
   explicit Conversation(const GeneratorParameters& p) : p_(p), stream_(p.seed, "conversation") {}
@@ -104,23 +101,14 @@ class Conversation {
   struct Place {
     std::size_t topic = 0;
     bool first = false;  // of its prompt
+    bool turns = false;  // begins a passage
   };
   Place next() {
     Place place;
-    if (ends(p_.prompt_tokens)) {
-      place.first = true;
-      of_prompt_.clear();
-      // The first few of a shuffle.
-      std::vector<std::size_t> all(static_cast<std::size_t>(p_.topics));
-      std::iota(all.begin(), all.end(), std::size_t{0});
-      for (std::size_t i = 0; i < std::min(all.size(), static_cast<std::size_t>(p_.prompt_topics)); ++i) {
-        std::swap(all[i], all[i + stream_.below(all.size() - i)]);
-        of_prompt_.push_back(all[i]);
-      }
-    }
-    if (p_.topics > 0 && (place.first || stream_.uniform() * p_.topic_tokens < 1))
-      topic_ = of_prompt_[stream_.below(of_prompt_.size())];
+    place.first = ends(p_.prompt_tokens);
+    if (place.first && p_.topics > 0) topic_ = stream_.below(static_cast<std::uint64_t>(p_.topics));
     place.topic = topic_;
+    if (p_.passage_spread > 0) place.turns = ends(p_.passage_tokens) || place.first;
     started_ = true;
     return place;
   }
@@ -132,24 +120,22 @@ class Conversation {
   const GeneratorParameters& p_;
   base::RandomStream stream_;
   bool started_ = false;
-  std::vector<std::size_t> of_prompt_;
   std::size_t topic_ = 0;
 };
 
-// The weights of a layer's experts, by topic, as they drift.
+// The weights of a layer's experts: by topic, as they drift, and of the present passage.
 class LayerWeights {
  public:
   LayerWeights(const GeneratorParameters& p, std::int32_t experts, std::int32_t moe_layer, double depth)
       : p_(p),
         base_(popularity(p, experts, moe_layer)),
         drift_(base_.size(), 0),
-        drift_stream_(p.seed, "drift", static_cast<std::uint64_t>(moe_layer)) {
+        depth_share_(by_depth(depth, 0, 1, p.topic_last)),
+        drift_stream_(p.seed, "drift", static_cast<std::uint64_t>(moe_layer)),
+        passage_stream_(p.seed, "passages", static_cast<std::uint64_t>(moe_layer)) {
     RandomStream stream(p.seed, "topics", static_cast<std::uint64_t>(moe_layer));
-    const double spread = p.topic_spread * by_depth(depth, 0, 1, p.topic_last);
-    for (std::int32_t topic = 0; topic < p.topics; ++topic) {
-      std::vector<double>& factors = topics_.emplace_back();
-      for (std::size_t e = 0; e < base_.size(); ++e) factors.push_back(std::exp(spread * stream.normal()));
-    }
+    for (std::int32_t topic = 0; topic < p.topics; ++topic)
+      topics_.push_back(factors(stream, p.topic_spread * depth_share_));
     if (topics_.empty()) topics_.emplace_back(base_.size(), 1.0);
     if (drifts())
       for (double& d : drift_) d = drift_stream_.normal();
@@ -163,17 +149,33 @@ class LayerWeights {
     rebuild();
   }
 
-  const ExpertWeights& of_topic(std::size_t topic) const { return weights_[topic]; }
+  const ExpertWeights& at(const Conversation::Place& place) {
+    if (place.turns) {
+      std::vector<double> weights = factors(passage_stream_, p_.passage_spread * depth_share_);
+      for (std::size_t e = 0; e < weights.size(); ++e) weights[e] *= weight(topics_[place.topic], e);
+      passage_.emplace(weights);
+    }
+    return passage_ ? *passage_ : weights_[place.topic];
+  }
 
  private:
   bool drifts() const { return p_.drift_spread > 0; }
 
+  std::vector<double> factors(RandomStream& stream, double spread) const {
+    std::vector<double> drawn(base_.size());
+    for (double& factor : drawn) factor = std::exp(spread * stream.normal());
+    return drawn;
+  }
+
+  double weight(const std::vector<double>& topic, std::size_t e) const {
+    return base_[e] * topic[e] * (drifts() ? std::exp(p_.drift_spread * drift_[e]) : 1);
+  }
+
   void rebuild() {
     weights_.clear();
     std::vector<double> weights(base_.size());
-    for (const std::vector<double>& factors : topics_) {
-      for (std::size_t e = 0; e < weights.size(); ++e)
-        weights[e] = base_[e] * factors[e] * (drifts() ? std::exp(p_.drift_spread * drift_[e]) : 1);
+    for (const std::vector<double>& topic : topics_) {
+      for (std::size_t e = 0; e < weights.size(); ++e) weights[e] = weight(topic, e);
       weights_.emplace_back(weights);
     }
   }
@@ -182,8 +184,10 @@ class LayerWeights {
   std::vector<double> base_;                 // [experts]
   std::vector<std::vector<double>> topics_;  // [topics][experts]
   std::vector<double> drift_;                // [experts] standard normal
-  RandomStream drift_stream_;
-  std::vector<ExpertWeights> weights_;  // [topics]
+  double depth_share_;                       // of the spreads of topics and passages
+  RandomStream drift_stream_, passage_stream_;
+  std::vector<ExpertWeights> weights_;    // [topics]
+  std::optional<ExpertWeights> passage_;  // of the present one
 };
 
 }  // namespace
@@ -217,7 +221,6 @@ base::Json to_json(const GeneratorParameters& p) {
   for (const Number& number : kExtras)
     if (p.*number.member != none.*number.member) json[number.key] = p.*number.member;
   if (p.topics != none.topics) json["topics"] = p.topics;
-  if (p.prompt_topics != none.prompt_topics) json["prompt_topics"] = p.prompt_topics;
   if (p.iteration_tokens != none.iteration_tokens) json["iteration_tokens"] = p.iteration_tokens;
   return json;
 }
@@ -243,7 +246,7 @@ std::vector<std::uint16_t> generate_layer(const GeneratorParameters& parameters,
     const Conversation::Place place = conversation.next();
     const std::size_t at = static_cast<std::size_t>(t) * k;
     if (place.first) previous = {};
-    sampler.draw(weights.of_topic(place.topic), previous, kept, stream, ids.data() + at);
+    sampler.draw(weights.at(place), previous, kept, stream, ids.data() + at);
     previous = std::span(ids).subspan(at, k);
   }
   return ids;

@@ -6,11 +6,12 @@
 //
 //   popularity(e) ~ (rank(e) + shift)^-exponent * exp(spread * N(0, 1)[e / cluster_experts]),   rank = 0, 1, ...
 //
-// Tokens belong to prompts, and within a prompt runs of neighbouring tokens are on one topic (of a few that the prompt
-// has). A topic multiplies every expert's popularity by a log-normal factor of its own in each layer. So prompts have
-// different hot experts, and the experts of a layer foretell those of the next: both tell the topic. Over iterations
-// (forward passes of a fixed number of tokens) every expert's popularity drifts by a factor whose logarithm is an
-// autoregressive process: exp(-1 / drift_iterations) of it is left after an iteration.
+// Tokens belong to prompts. A prompt is about one topic, which multiplies every expert's popularity by a log-normal
+// factor of its own in each layer; so prompts have different hot experts, beside those that are popular in all. Within
+// a prompt, runs of neighbouring tokens (passages) have further log-normal factors of their own. The experts of a layer
+// foretell those of the next: both tell prompt and passage. Over iterations (forward passes of a fixed number of
+// tokens) every expert's popularity drifts by a factor whose logarithm is an autoregressive process:
+// exp(-1 / drift_iterations) of it is left after an iteration.
 //
 // A token keeps each expert of the token before it (of its prompt) with a probability that depends on the layer's
 // depth, then draws the others by weight without replacement (workloads/token_sampler.h, which also limits groups).
@@ -40,12 +41,13 @@ struct GeneratorParameters {
   double kept_last = 0;
   // Topics: none unless `topics` is above 0. From nothing at the first MoE layer, where the token's own identity rules,
   // their effect grows to full over the first eighth of the layers; over the last eighth it falls to `topic_last`.
-  std::int32_t topics = 0;
-  double topic_spread = 0;         // standard deviation of the logarithm of a topic's factors
-  double topic_last = 1;           // share of topic_spread at the last MoE layer
-  double topic_tokens = 1;         // mean run of tokens on a topic, >= 1
-  std::int32_t prompt_topics = 1;  // of a prompt
-  double prompt_tokens = 0;        // mean length of a prompt; 0: the batch is one prompt without end
+  std::int32_t topics = 0;   // that prompts are drawn from
+  double topic_spread = 0;   // standard deviation of the logarithm of a topic's factors
+  double topic_last = 1;     // share of topic_spread and passage_spread at the last MoE layer
+  double prompt_tokens = 0;  // mean length of a prompt; 0: the batch is one prompt without end
+  // Passages: none unless `passage_spread` is above 0. Their effect depends on depth as that of topics.
+  double passage_spread = 0;  // standard deviation of the logarithm of a passage's factors
+  double passage_tokens = 1;  // mean length of a passage, >= 1
   // Drift: none unless `iteration_tokens` is above 0.
   std::int64_t iteration_tokens = 0;  // of a forward pass
   double drift_iterations = 0;        // after so many, 1/e of the factors' logarithm is left

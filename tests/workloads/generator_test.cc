@@ -85,7 +85,7 @@ TEST_CASE("without skew and locality every expert is chosen alike and the fan-ou
   const Model model = model_preset("qwen3-30b-a3b");
   const GeneratorParameters flat = parameters_of(
       R"({"preset": "qwen3-30b-a3b", "seed": 1, "zipf_exponent": 0, "cluster_spread": 0, "kept_middle": 0, "kept_last": 0,
-          "topics": 0, "topic_spread": 0})",
+          "topics": 0, "topic_spread": 0, "passage_spread": 0})",
       model);
   const std::int64_t tokens = 20000;
   const auto ids = generate_layer(flat, model, 24, tokens);
@@ -148,7 +148,7 @@ TEST_CASE("clusters of experts are hot together") {
   CHECK(imbalance(4) < imbalance(16));
 }
 
-// Every preset says which statistics of recorded routing it was fitted to and what it gives: over two seeds, both hold.
+// Every preset says which statistics of recorded routing it was fitted to and what it gives: both hold.
 struct RecordedWorst {
   std::string_view preset, statistic;
   double value;
@@ -173,7 +173,7 @@ TEST_CASE("presets reproduce the recorded statistics that they name within 15 pe
     const std::int64_t tokens = text.node.member("tokens").integer(1, 1 << 20);
 
     std::map<std::string, double> generated, worst;
-    const int seeds = 2;
+    const int seeds = name == "qwen3-30b-a3b" ? 8 : 2;  // a batch holds few of its prompts, so batches differ
     for (int seed = 1; seed <= seeds; ++seed) {
       const Trace trace = generate_trace(preset(name, seed, model), model, tokens);
       const LayerStatistics mean = mean_statistics(trace_statistics(trace, model.experts));
@@ -186,7 +186,9 @@ TEST_CASE("presets reproduce the recorded statistics that they name within 15 pe
       generated["adjacent share, mid-depth"] += layers[layers.size() / 2].adjacent_share / seeds;
       generated["adjacent share, last layer"] += layers.back().adjacent_share / seeds;
       if (name == "qwen3-30b-a3b") {
-        generated["foretold by popularity"] += layer_correlation(trace, model.experts).from_popularity / seeds;
+        const LayerCorrelation correlation = layer_correlation(trace, model.experts);
+        generated["foretold by popularity"] += correlation.from_popularity / seeds;
+        generated["foretold by the layer before"] += correlation.from_layer_before / seeds;
         generated["hot experts in common"] += hot_expert_overlap(trace, model.experts) / seeds;
       }
       for (const LayerStatistics& layer : layers)
@@ -199,7 +201,11 @@ TEST_CASE("presets reproduce the recorded statistics that they name within 15 pe
         worst[statistic] = std::max(worst[statistic], imbalance.worst);
       }
     }
-    // The generator's layers differ less than recorded ones: the gap is told, not hidden.
+    // What is not met is told, not hidden.
+    if (name == "qwen3-30b-a3b")
+      std::cout << name << ": foretold by the layer before " << generated["foretold by the layer before"]
+                << ", recorded 0.52 to 0.55; zipf exponent of loads " << generated["zipf exponent of loads"]
+                << ", recorded 1.26 to 1.51\n";
     for (const auto& [data, statistic, recorded] : kRecordedWorst)
       if (data == name)
         std::cout << name << ": worst layer, " << statistic << " " << worst[std::string(statistic)] << ", recorded "
@@ -232,6 +238,12 @@ TEST_CASE("prompts have hot experts of their own, and a layer's experts foretell
   const auto layers = trace_statistics(prompts, 128);
   CHECK(layers[0].adjacent_share == Approx(8.0 / 128).epsilon(0.1));  // topics have no effect at the first layer
   CHECK(layers[5].adjacent_share > 3 * 8.0 / 128);
+  // Neighbours share more within a passage, prompts no more than before.
+  const std::string passages = R"(250, "passage_spread": 1.5, "passage_tokens": 25})";
+  const auto both = generate_trace(parameters_of("{" + flat + topics + passages, model), model, 2000);
+  CHECK(trace_statistics(both, 128)[5].adjacent_share > 1.2 * layers[5].adjacent_share);
+  CHECK(trace_statistics(both, 128)[0].adjacent_share == Approx(8.0 / 128).epsilon(0.1));
+  CHECK(hot_expert_overlap(both, 128) < 0.35);
   // Where every token is a prompt of its own, topics show in the correlation of layers alone.
   const Trace requests = generate_trace(parameters_of("{" + flat + topics + "1}", model), model, 2000);
   CHECK(trace_statistics(requests, 128)[5].adjacent_share < 0.5 * layers[5].adjacent_share);
@@ -292,8 +304,8 @@ TEST_CASE("generator parameters can be overridden, printed and read back; bad on
   CHECK(error_of(R"({"preset": "deepseek-v3-decode", "seed": 1, "zipf": 1})") == Contains("unknown key \"zipf\""));
   CHECK(error_of(R"({"preset": "deepseek-v3-decode", "seed": 1, "topic_spread": 1})") ==
         Contains("topic_spread without topics"));
-  CHECK(error_of(R"({"preset": "deepseek-v3-decode", "seed": 1, "topics": 2, "prompt_topics": 3})") ==
-        Contains("prompts of 3 topics, and there are 2"));
+  CHECK(error_of(R"({"preset": "deepseek-v3-decode", "seed": 1, "passage_tokens": 0.5})") ==
+        Contains("/passage_tokens: out of range"));
   CHECK(error_of(R"({"preset": "deepseek-v3-decode", "seed": 1, "drift_spread": 1})") ==
         Contains("drift_spread without iterations"));
   CHECK(warnings.empty());

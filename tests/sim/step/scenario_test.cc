@@ -104,8 +104,8 @@ TEST_CASE("the recorded Qwen3 trace imports to .npy and runs on every demo clust
 }
 
 // With the kernel that TensorRT-LLM runs there and all tokens that were recorded, of which its start-up is most of the
-// time: balanced routing misses by more than 5 % at EP64 only. Where bytes are all that counts (kernel ideal),
-// generated routing is up to 25 % faster than what was recorded, as its hottest rank is milder.
+// time: balanced routing misses by more than 5 % at EP64 only. Where bytes are all that counts, see
+// tests/workloads/recorded_skew_test.cc.
 TEST_CASE("dispatch takes as long with generated as with recorded Qwen3 routing, within 5 %") {
   const auto jsonl = tests::reference_data("traces/soryxie-vllm-qwen3-30b-a3b/token_distri_8.jsonl");
   if (!jsonl) return;
