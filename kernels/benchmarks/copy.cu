@@ -1,5 +1,6 @@
 // Host to device and back: by the copy engine, and by a kernel that reads or writes pinned host memory itself.
 #include <cstdint>
+#include <cstring>
 
 #include "kernels/harness/measure.cuh"
 #include "kernels/harness/sweep.h"
@@ -42,19 +43,34 @@ void measure_host_copies(Session& session, bool quick) {
     Point point;
     point.parameters = {{"bytes", static_cast<double>(bytes)}};
     point.bytes = static_cast<double>(bytes);
+    const auto arrived = [&] { return same_ends(host.host(), device.get(), size); };
+    // Something new on the side that sends, before the other one is spoilt.
+    const auto to_device = [&] { poison(device.get(), size); };
+    const auto to_host = [&] {
+      fill_random(device.get(), size, static_cast<unsigned>(bytes), session.stream());
+      MOESIM_CUDA(cudaStreamSynchronize(session.stream()));
+      std::memset(host.host(), 0xff, size);
+    };
+    to_host();
+    MOESIM_CUDA(cudaMemcpy(host.host(), device.get(), size, cudaMemcpyDeviceToHost));
+    point.right = arrived;
     point.implementation = "cudaMemcpyAsync (copy engine), pinned";
     point.benchmark = "host_to_device";
+    point.poison = to_device;
     session.measure(point, [&](cudaStream_t s) {
       MOESIM_CUDA(cudaMemcpyAsync(device.get(), host.host(), size, cudaMemcpyHostToDevice, s));
     });
     point.benchmark = "device_to_host";
+    point.poison = to_host;
     session.measure(point, [&](cudaStream_t s) {
       MOESIM_CUDA(cudaMemcpyAsync(host.host(), device.get(), size, cudaMemcpyDeviceToHost, s));
     });
     point.implementation = "moesim SM kernel, pinned";
     point.benchmark = "host_to_device";
+    point.poison = to_device;
     session.measure(point, [&](cudaStream_t s) { sm_copy<<<64, 512, 0, s>>>(host.device(), device.get(), size / 16); });
     point.benchmark = "device_to_host";
+    point.poison = to_host;
     session.measure(point, [&](cudaStream_t s) { sm_copy<<<64, 512, 0, s>>>(device.get(), host.device(), size / 16); });
   }
 }

@@ -1,4 +1,5 @@
 // Device memory: copy, read, write and gather of rows by kernels of ours, from buffers far beyond L2.
+#include <algorithm>
 #include <cstdint>
 
 #include "kernels/harness/measure.cuh"
@@ -46,15 +47,6 @@ void measure_hbm(Session& session, bool quick) {
   Buffer<unsigned> sink(1);
   fill_random(a.get(), a.bytes(), 1, session.stream());
   const int blocks = session.sms() * 4;
-  copy<<<blocks, kThreads, 0, session.stream()>>>(a.get(), b.get(), 4096);
-  MOESIM_CUDA(cudaStreamSynchronize(session.stream()));
-  std::vector<uint4> x(4096), y(4096);
-  MOESIM_CUDA(cudaMemcpy(x.data(), a.get(), 65536, cudaMemcpyDeviceToHost));
-  MOESIM_CUDA(cudaMemcpy(y.data(), b.get(), 65536, cudaMemcpyDeviceToHost));
-  bool same = true;
-  for (std::size_t i = 0; i < x.size(); ++i) same = same && x[i].x == y[i].x && x[i].w == y[i].w;
-  session.verify(same, "hbm_copy");
-
   for (const std::int64_t bytes : geometric(1 << 20, largest, quick ? 16 : 4)) {
     const std::size_t count = static_cast<std::size_t>(bytes) / 16;
     Point point;
@@ -63,12 +55,20 @@ void measure_hbm(Session& session, bool quick) {
     point.cold_l2 = true;
     point.benchmark = "hbm_copy";
     point.bytes = 2.0 * static_cast<double>(bytes);
+    point.poison = [&] { poison(b.get(), static_cast<std::size_t>(bytes)); };
+    point.right = [&] { return same_ends(a.get(), b.get(), static_cast<std::size_t>(bytes)); };
     session.measure(point, [&](cudaStream_t s) { copy<<<blocks, kThreads, 0, s>>>(a.get(), b.get(), count); });
     point.bytes = static_cast<double>(bytes);
-    point.benchmark = "hbm_read";
-    session.measure(point, [&](cudaStream_t s) { read<<<blocks, kThreads, 0, s>>>(a.get(), count, sink.get()); });
     point.benchmark = "hbm_write";
+    point.right = [&] {
+      const std::vector<unsigned> sevens(std::min<std::size_t>(4 * count, 16384), 7);
+      const std::size_t size = sevens.size() * sizeof(unsigned);
+      return same_ends(b.get(), sevens.data(), size) && same_ends(b.get() + count - size / 16, sevens.data(), size);
+    };
     session.measure(point, [&](cudaStream_t s) { write<<<blocks, kThreads, 0, s>>>(b.get(), count, 7); });
+    point.benchmark = "hbm_read";
+    point.right = nullptr;  // leaves nothing
+    session.measure(point, [&](cudaStream_t s) { read<<<blocks, kThreads, 0, s>>>(a.get(), count, sink.get()); });
   }
   constexpr std::size_t kRow = 14336 / 16;  // a bf16 token of 7168 values
   for (const std::int64_t rows : geometric(128, quick ? 8192 : 65536, 8)) {
@@ -82,6 +82,13 @@ void measure_hbm(Session& session, bool quick) {
     point.parameters = {{"rows", static_cast<double>(rows)}};
     point.bytes = 2.0 * 14336 * static_cast<double>(rows);
     point.cold_l2 = true;
+    point.poison = [&] { poison(b.get(), kRow * 16 * static_cast<std::size_t>(rows)); };
+    point.right = [&] {
+      bool same = true;
+      for (const auto r : {std::size_t{0}, order.size() / 2, order.size() - 1})
+        same = same && same_ends(b.get() + r * kRow, a.get() + static_cast<std::size_t>(order[r]) * kRow, kRow * 16);
+      return same;
+    };
     session.measure(point, [&](cudaStream_t s) {
       gather<<<blocks, 256, 0, s>>>(a.get(), on_device.get(), b.get(), static_cast<std::size_t>(rows), kRow);
     });

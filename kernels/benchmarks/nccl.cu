@@ -39,6 +39,8 @@ void measure_nccl(Session& session, bool quick) {
       from.emplace_back(static_cast<std::size_t>(largest));
       to.emplace_back(static_cast<std::size_t>(largest));
       streams.push_back(std::make_unique<Stream>());
+      fill_random(from.back().get(), from.back().bytes(), static_cast<unsigned>(gpu), *streams.back());
+      streams.back()->wait();
     }
     MOESIM_CUDA(cudaSetDevice(0));
     for (const std::int64_t bytes : geometric(4096, largest, quick ? 32 : 4)) {
@@ -49,6 +51,21 @@ void measure_nccl(Session& session, bool quick) {
       point.parameters = {{"gpus", static_cast<double>(gpus)}, {"bytes", static_cast<double>(bytes)}};
       point.bytes = static_cast<double>(part) * (gpus - 1);
       point.blocked = false;
+      point.poison = [&] {
+        for (int gpu = 0; gpu < gpus; ++gpu) {
+          MOESIM_CUDA(cudaSetDevice(gpu));
+          poison(to[static_cast<std::size_t>(gpu)].get(), static_cast<std::size_t>(bytes));
+        }
+        MOESIM_CUDA(cudaSetDevice(0));
+      };
+      point.right = [&] {
+        for (const auto& stream : streams) stream->wait();
+        bool same = true;
+        for (std::size_t a = 0; a < from.size(); ++a)
+          for (std::size_t b = 0; b < from.size(); ++b)
+            same = same && same_ends(from[a].get() + b * part, to[b].get() + a * part, part);
+        return same;
+      };
       session.measure(point, [&](cudaStream_t s) {
         nccl(begin(), "ncclGroupStart");
         for (int gpu = 0; gpu < gpus; ++gpu) {

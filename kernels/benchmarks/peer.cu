@@ -37,6 +37,13 @@ struct Peer {
     fill_random(data.get(), data.bytes(), static_cast<unsigned>(gpu), *stream);
     stream->wait();
   }
+  // On its own GPU; GPU 0 is current again afterwards.
+  void spoil(std::size_t begin, std::size_t count) const {
+    MOESIM_CUDA(cudaSetDevice(device));
+    poison(data.get() + begin, count * sizeof(uint4));
+    MOESIM_CUDA(cudaSetDevice(0));
+  }
+
   int device;
   std::unique_ptr<Stream> stream;
   Buffer<uint4> data;
@@ -80,6 +87,8 @@ void measure_peers(Session& session, bool quick) {
       point.benchmark = "peer_copy";
       point.bytes = static_cast<double>(bytes);
       point.parameters = {{"bytes", point.bytes}, {"to", static_cast<double>(to)}};
+      point.poison = [&] { peers[target]->spoil(0, size / 16); };
+      point.right = [&] { return same_ends(peers[0]->data.get(), peers[target]->data.get(), size); };
       point.implementation = "cudaMemcpyPeerAsync (copy engine)";
       session.measure(point, [&](cudaStream_t s) {
         MOESIM_CUDA(cudaMemcpyPeerAsync(peers[target]->data.get(), to, peers[0]->data.get(), 0, size, s));
@@ -109,7 +118,7 @@ void measure_peers(Session& session, bool quick) {
     MOESIM_CUDA(cudaSetDevice(0));
     ping_pong<<<1, 1, 0, s>>>(peers[0]->flag.get(), peers[1]->flag.get(), kRounds, true);
   });
-  // Everybody to everybody at once: the time on GPU 0, with all others busy alike.
+  // Everybody to everybody at once, each its own part: the time on GPU 0, with all others busy alike.
   const std::size_t part = static_cast<std::size_t>(largest) / static_cast<std::size_t>(gpus) / 16;
   Point all;
   all.benchmark = "peer_all_to_all";
@@ -117,6 +126,24 @@ void measure_peers(Session& session, bool quick) {
   all.bytes = static_cast<double>(part) * 16 * (gpus - 1);
   all.parameters = {{"gpus", static_cast<double>(gpus)}, {"bytes", all.bytes}};
   all.blocked = false;
+  const auto each_pair = [&](auto visit) {
+    for (std::size_t from = 0; from < peers.size(); ++from)
+      for (std::size_t to = 0; to < peers.size(); ++to)
+        if (from != to) visit(from, to);
+  };
+  for (std::size_t gpu = 0; gpu < peers.size(); ++gpu) {
+    fill_random(peers[gpu]->data.get(), peers[gpu]->data.bytes(), static_cast<unsigned>(gpu), session.stream());
+    MOESIM_CUDA(cudaStreamSynchronize(session.stream()));
+  }
+  all.poison = [&] { each_pair([&](std::size_t from, std::size_t to) { peers[to]->spoil(from * part, part); }); };
+  all.right = [&] {
+    for (const auto& peer : peers) peer->stream->wait();
+    bool same = true;
+    each_pair([&](std::size_t from, std::size_t to) {
+      same = same && same_ends(peers[from]->data.get() + from * part, peers[to]->data.get() + from * part, part * 16);
+    });
+    return same;
+  };
   session.measure(all, [&](cudaStream_t s) {
     for (int from = gpus - 1; from >= 0; --from) {
       MOESIM_CUDA(cudaSetDevice(from));
@@ -125,7 +152,7 @@ void measure_peers(Session& session, bool quick) {
       for (int to = 0; to < gpus; ++to) {
         if (to == from) continue;
         push<<<32, 512, 0, stream>>>(
-            peers[static_cast<std::size_t>(from)]->data.get(),
+            peers[static_cast<std::size_t>(from)]->data.get() + static_cast<std::size_t>(from) * part,
             peers[static_cast<std::size_t>(to)]->data.get() + static_cast<std::size_t>(from) * part, part);
       }
     }

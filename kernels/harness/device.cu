@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdio>
@@ -69,6 +70,23 @@ double Event::since(const Event& earlier) const {
 void fill_random(void* data, std::size_t bytes, unsigned seed, cudaStream_t stream) {
   fill<<<1024, 256, 0, stream>>>(static_cast<std::uint32_t*>(data), bytes / 4, seed);
   MOESIM_CUDA(cudaGetLastError());
+}
+
+void poison(void* data, std::size_t bytes) {
+  MOESIM_CUDA(cudaMemset(data, 0xff, bytes));
+  MOESIM_CUDA(cudaDeviceSynchronize());
+}
+
+bool same_ends(const void* a, const void* b, std::size_t bytes) {
+  constexpr std::size_t kEnd = std::size_t{64} << 10;
+  const std::size_t size = std::min(bytes, kEnd);
+  std::vector<unsigned char> x(size), y(size);
+  for (const std::size_t at : {std::size_t{0}, bytes - size}) {
+    MOESIM_CUDA(cudaMemcpy(x.data(), static_cast<const unsigned char*>(a) + at, size, cudaMemcpyDefault));
+    MOESIM_CUDA(cudaMemcpy(y.data(), static_cast<const unsigned char*>(b) + at, size, cudaMemcpyDefault));
+    if (x != y) return false;
+  }
+  return true;
 }
 
 double sm_clock_mhz(int device) {

@@ -88,6 +88,11 @@ class Event {
 // Fills with a pattern of random bits that compresses to nothing and is a finite bf16, fp16, fp8 or fp32 number.
 void fill_random(void* data, std::size_t bytes, unsigned seed, cudaStream_t stream);
 
+// Sets all bits: not a number in any format. On the GPU that owns the memory, at once.
+void poison(void* data, std::size_t bytes);
+// Whether two places, on any GPU or the host, hold the same, by their first and last 64 KiB.
+bool same_ends(const void* a, const void* b, std::size_t bytes);
+
 // The current SM clock in MHz by NVML, 0 where it is not there; nothing is set.
 double sm_clock_mhz(int device);
 Machine describe_machine(const std::string& command);

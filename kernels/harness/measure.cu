@@ -56,6 +56,14 @@ void Session::measure(const Point& point, const std::function<void(cudaStream_t)
   measurement.parameters = point.parameters;
   measurement.bytes = point.bytes;
   measurement.flops = point.flops;
+  if (point.right) {
+    stream_.wait();  // what fills the operands
+    point.poison();
+    work(stream_);
+    MOESIM_CUDA(cudaGetLastError());
+    stream_.wait();
+    verify(point.right(), point.benchmark + " by " + point.implementation);
+  }
   for (int i = 0; i < kWarmUps; ++i) work(stream_);
   MOESIM_CUDA(cudaGetLastError());  // a launch that was refused would be timed as nothing
   stream_.wait();

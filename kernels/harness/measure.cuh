@@ -18,6 +18,9 @@ struct Point {
   bool cold_l2 = false;  // writes over L2 before each sample
   bool blocked = true;   // false for work that itself waits for the host
   int repeats = 1;       // runs of the work per sample (for very short work); times are per run
+  // Work that leaves a result: `poison` spoils it, the work is done once, and `right` says whether it is there.
+  std::function<void()> poison{};
+  std::function<bool()> right{};
 };
 
 class Session {
