@@ -24,26 +24,54 @@ std::string read_file(const std::string& path) {
   return std::move(content).str();
 }
 
-void write_file(const std::string& path, std::string_view content) {
-  namespace fs = std::filesystem;
-  std::error_code ignored;
-  const fs::file_status status = fs::status(path, ignored);
-  if (fs::is_directory(status)) throw InputError(path, "", "is a directory", "a file");
-  // A device or pipe (/dev/stdout) is written to, never renamed over; behind a link, the file that it names is
-  // replaced.
-  const bool in_place = fs::exists(status) && !fs::is_regular_file(status);
-  const std::string target = fs::is_regular_file(status) ? fs::canonical(path).string() : path;
-  const std::string written_to = in_place ? path : target + ".tmp" + std::to_string(getpid());
-  const auto fail = [&] {
+namespace {
+
+// Where a file's content goes before it is whole.
+struct Output {
+  std::string path;
+  std::string target;  // behind a link the file that it names
+  // A device or pipe (/dev/stdout) is written to, never renamed over.
+  bool in_place = false;
+  std::string written_to;
+
+  explicit Output(const std::string& named) : path(named), target(named) {
+    namespace fs = std::filesystem;
+    std::error_code ignored;
+    const fs::file_status status = fs::status(path, ignored);
+    if (fs::is_directory(status)) throw InputError(path, "", "is a directory", "a file");
+    in_place = fs::exists(status) && !fs::is_regular_file(status);
+    if (fs::is_regular_file(status)) target = fs::canonical(path).string();
+    written_to = in_place ? path : target + ".tmp" + std::to_string(getpid());
+  }
+
+  [[noreturn]] void fail() const {
     const std::string why = std::strerror(errno);
     if (!in_place) std::remove(written_to.c_str());
     throw InputError(path, "", "cannot be written: " + why);
-  };
-  std::FILE* out = std::fopen(written_to.c_str(), "wb");
-  if (out == nullptr) fail();
+  }
+};
+
+}  // namespace
+
+void write_file(const std::string& path, std::string_view content) {
+  const Output output(path);
+  std::FILE* out = std::fopen(output.written_to.c_str(), "wb");
+  if (out == nullptr) output.fail();
   const bool written = std::fwrite(content.data(), 1, content.size(), out) == content.size();
-  if (std::fclose(out) != 0 || !written) fail();
-  if (!in_place && std::rename(written_to.c_str(), target.c_str()) != 0) fail();
+  if (std::fclose(out) != 0 || !written) output.fail();
+  if (!output.in_place && std::rename(output.written_to.c_str(), output.target.c_str()) != 0) output.fail();
+}
+
+void check_writable(const std::string& path) {
+  const Output output(path);
+  if (output.in_place) {  // opening a pipe could wait for its reader
+    if (access(path.c_str(), W_OK) != 0) output.fail();
+    return;
+  }
+  std::FILE* out = std::fopen(output.written_to.c_str(), "wb");
+  if (out == nullptr) output.fail();
+  std::fclose(out);
+  std::remove(output.written_to.c_str());
 }
 
 std::string content_hash(std::string_view content) {

@@ -14,6 +14,10 @@ std::string read_file(const std::string& path);
 // Throws InputError when it cannot be written.
 void write_file(const std::string& path, std::string_view content);
 
+// Throws the InputError that write_file would, as far as it can be known before there is anything to write. Leaves
+// nothing behind, and a file that is there as it is.
+void check_writable(const std::string& path);
+
 // FNV-1a, 64 bits, as 16 hexadecimal digits: names a scenario or profile in results (not a cryptographic hash).
 std::string content_hash(std::string_view content);
 

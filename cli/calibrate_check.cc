@@ -112,6 +112,7 @@ void add_calibrate_check(CLI::App& verb, Context& context) {
       "Example: moesim calibrate check examples/10-pcie-box.json examples/13-gb200-nvl72.json");
   check->callback([options, &context] {
     context.action = [options, &context] {
+      check_outputs({options->json});
       std::vector<sim::Scenario> scenarios;
       for (const std::string& path : options->scenarios) scenarios.push_back(options->load(path));
       const planning::Sensitivity result = planning::sensitivity(scenarios, options->baseline, options->threads);

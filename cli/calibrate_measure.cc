@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "cli/calibrate.h"
+#include "cli/scenario_options.h"
 
 namespace moesim::cli {
 namespace {
@@ -79,6 +80,7 @@ void run_kernels(const std::string& program, const std::string& document, bool q
 }
 
 void measure(const Options& options, Context& context) {
+  check_outputs({options.output});
   std::string document = options.samples;
   if (document.empty()) {
     const std::string program = build_of_kernels(options.kernels);

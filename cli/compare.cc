@@ -70,6 +70,7 @@ void add_compare(CLI::App& program, Context& context) {
       "         moesim compare --curve examples/61-decode-step-h200.json examples/60-decode-step.json");
   verb->callback([options, &context] {
     context.action = [options, &context] {
+      check_outputs({options->json, options->curve.csv});
       if (options->curve.asked) {
         const auto variants = variants_of(options->kernels, options->vary);
         run_curve(*options, options->curve, options->scenarios, variants, options->baseline, context);

@@ -155,6 +155,7 @@ void run_curve(const ScenarioOptions& scenario, const CurveOptions& options, con
   }
   curve.sampling = sampling_words(options.sampling.layers, checks);
   curve.scope = curve.model + ", decode";
+  curve.series = single;
   curve.version = base::version();
   Json scenarios = Json::array();
   for (const planning::CurveCluster& cluster : request.clusters)

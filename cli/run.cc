@@ -20,6 +20,7 @@ void add_run(CLI::App& program, Context& context) {
   verb->footer("Example: moesim run examples/01-minimal.json --set step.tokens_per_gpu=64 --json result.json");
   verb->callback([options, &context] {
     context.action = [options, &context] {
+      check_outputs({options->json});
       const results::Result result = sim::run(options->load(options->scenario), options->threads);
       context.out << report::text(result);
       write_json(options->json, results::to_json(result).dump(2));

@@ -33,6 +33,11 @@ sim::Scenario ScenarioOptions::load(const std::string& path, const std::vector<s
   return sim::load_scenario(path, all_sets(more), threads);
 }
 
+void check_outputs(std::initializer_list<std::string> paths) {
+  for (const std::string& path : paths)
+    if (!path.empty()) base::check_writable(path);
+}
+
 void write_json(const std::string& path, const std::string& text) {
   if (!path.empty()) base::write_file(path, text + "\n");
 }

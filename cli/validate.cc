@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "cli/accuracy.h"
+#include "cli/scenario_options.h"
 #include "cli/verb.h"
 #include "report/scatter.h"
 #include "report/table.h"
@@ -66,6 +67,7 @@ std::string plot_of(const validation::Score& score, const std::string& title) {
 void validate_table(const Options& options, std::ostream& out) {
   if (options.system.empty()) throw base::InputError("--system", "", "is missing", "a system, e.g. h100_sxm");
   if (options.table.empty()) throw base::InputError("validate", "", "a measured table is missing", "FILE.csv");
+  check_outputs({options.json, options.rows, options.plot});
   const validation::System system(options.system);
   const auto table = calibration::Table::read(options.table);
   const validation::TableKind kind = validation::recognise(table);

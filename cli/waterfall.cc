@@ -48,6 +48,7 @@ void run_waterfall(const Options& options, Context& context) {
     context.out << scenario.dump(2) << "\n";
     return;
   }
+  check_outputs({options.json});
   planning::WaterfallRequest request;
   request.name = file.name;
   request.baseline = *below.root;

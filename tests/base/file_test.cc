@@ -92,6 +92,22 @@ TEST_CASE("behind a link the file is replaced and the link stays") {
   CHECK(read_file(folder.file("a")) == "new");
 }
 
+TEST_CASE("whether a file can be written is known before, and nothing is changed by asking") {
+  const TemporaryFolder folder;
+  check_writable(folder.file("new"));
+  CHECK(folder.entries() == 0);
+  write_file(folder.file("a"), "old");
+  check_writable(folder.file("a"));
+  CHECK(read_file(folder.file("a")) == "old");
+  CHECK(folder.entries() == 1);
+  check_writable("/dev/null");
+  for (const std::string& path : {folder.file("none/a"), folder.file("a/b"), folder.path.string()}) {
+    const std::string said = input_error([&] { check_writable(path); });
+    CHECK_FALSE(said.empty());
+    CHECK(said == input_error([&] { write_file(path, "x"); }));
+  }
+}
+
 TEST_CASE("a device is written to and stays a device") {
   write_file("/dev/null", "gone");
   CHECK(fs::is_character_file("/dev/null"));

@@ -80,6 +80,12 @@ TEST_CASE("what a curve or a waterfall cannot use is one clear line and exit cod
       {{"compare", "--curve", gb200, "--users", "20,x"}, {"--users", "\"x\"", "20,40,80"}},
       {{"compare", "--curve", gb200, "--users", "40,20"}, {"--users", "rising order"}},
       {{"compare", "--curve", gb200, "--baseline", "GB20"}, {"--baseline", "GB200 NVL72"}},
+      // What cannot be written is said before the work: --layers 0 would take minutes.
+      {{"compare", "--curve", gb200, h200, "--layers", "0", "--json", "nowhere/x.json"}, {"nowhere/x.json", "written"}},
+      {{"compare", "--curve", gb200, h200, "--layers", "0", "--csv", "nowhere/x.csv"}, {"nowhere/x.csv", "written"}},
+      {{"waterfall", "examples/ten-x/deepseek-r1.json", "--layers", "0", "--json", "nowhere/x.json"},
+       {"nowhere/x.json", "written"}},
+      {{"run", h200, "--json", "nowhere/x.json"}, {"nowhere/x.json", "written"}},
       {{"waterfall", "nowhere.json"}, {"nowhere.json", "cannot be read"}},
       {{"waterfall", gb200}, {gb200, "/schema", "moesim.waterfall/1"}},
       {{"waterfall", "examples/ten-x/deepseek-r1.json", "--hybrid", "NVLnk"}, {"--hybrid", "NVLnk", "NVLink"}},
