@@ -1,9 +1,9 @@
 // The best throughput of a cluster with at least so many tokens/s/user.
 //
 // More sequences in a batch make a step slower and a GPU busier, so the best batch is the largest whose step still
-// takes no more than 1 / users. Between two batches that were run, a step's time is taken as linear in the batch. Where
-// even the largest batch that fits is fast enough, memory binds; where a batch of one is too slow, the point is out of
-// reach.
+// takes no more than 1 / users, or a smaller one that was run and does better. Between two batches that were run, a
+// step's time is taken as linear in the batch. Where even the largest batch that fits is fast enough, memory binds;
+// where a batch of one is too slow, the point is out of reach.
 #pragma once
 
 #include <vector>
@@ -19,7 +19,7 @@ results::OperatingPoint operating_point(const std::vector<results::StepRun>& run
 
 // Runs a batch of one, one near `guess`, then the two neighbours of the best batch on a fixed ladder of batches:
 // scenarios that are alike are compared on the same batches, and a change without effect changes nothing. `runs` gets
-// what was run, by rising batch.
+// the batch of one and those two, by rising batch.
 results::OperatingPoint find_operating_point(const StepFunction& run, const base::Json& scenario, double users,
                                              double guess, std::vector<results::StepRun>& runs);
 

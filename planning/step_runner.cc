@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include <nlohmann/json.hpp>
 
@@ -48,6 +49,18 @@ double scale_of(const std::string& phase, const workloads::Model& whole, const w
   return 1.0 * whole.moe_layers() / part.moe_layers();
 }
 
+// What drafts add to each phase's part of the critical path: they follow the head, and there are as many of them
+// however many layers are run.
+std::map<std::string, double> time_of_drafts(const results::Result& result, std::int32_t drafts) {
+  std::map<std::string, double> seconds;
+  bool after = false;
+  for (const results::CriticalStep& step : result.critical_path) {
+    if (after) seconds[step.phase] += (step.end - step.start).value();
+    after = after || (drafts > 0 && step.phase == "head");
+  }
+  return seconds;
+}
+
 std::string parameters_of(const std::string& phase, const sim::Scenario& scenario) {
   std::string text = phase + " on " + scenario.profile.family;
   if (phase == "dispatch" || phase == "combine") text += ", " + scenario.kernel;
@@ -85,9 +98,15 @@ StepOutcome summarise(const sim::Scenario& scenario, const workloads::Model& who
   out.warnings = result.warnings;
   double time = 0;
   results::StepRun& run = out.run;
-  for (const results::Phase& phase : result.phases) time += phase.critical.value() * scale_of(phase.name, whole, part);
+  const auto drafts = time_of_drafts(result, scenario.whole->draft_tokens);
+  const auto scaled = [&](const results::Phase& phase) {
+    const auto found = drafts.find(phase.name);
+    const double fixed = found == drafts.end() ? 0 : found->second;
+    return (phase.critical.value() - fixed) * scale_of(phase.name, whole, part) + fixed;
+  };
+  for (const results::Phase& phase : result.phases) time += scaled(phase);
   for (const results::Phase& phase : result.phases) {
-    const double share = phase.critical.value() * scale_of(phase.name, whole, part) / time;
+    const double share = scaled(phase) / time;
     if (share <= 0) continue;
     run.parts.push_back({parameters_of(phase.name, scenario), share, phase.error});
     if (share <= run.longest_share) continue;
@@ -99,6 +118,7 @@ StepOutcome summarise(const sim::Scenario& scenario, const workloads::Model& who
   run.scenario_hash = result.provenance.scenario_hash;
   run.profile_hash = result.provenance.profile_hash;
   run.plan = serving.plan;
+  run.gpus = result.gpus;
   run.batch = serving.batch;
   run.largest_batch = serving.memory ? serving.memory->largest_batch : std::int64_t{1} << 20;
   run.sequences_per_gpu = static_cast<double>(serving.sequences) / result.gpus;
@@ -124,7 +144,9 @@ StepOutcome run_step(const std::string& file, const Json& scenario, std::int32_t
     const bool sample = moe_layers > 0 && moe_layers < whole.moe_layers();
     if (!sample) {
       const sim::Scenario all = read(file, json);
-      return summarise(all, whole, sim::run(all));
+      StepOutcome out = summarise(all, whole, sim::run(all));
+      if (all.whole->fit) out.run.largest_batch = largest_batch(file, scenario, whole, all);
+      return out;
     }
     json["model"] = workloads::to_json(with_moe_layers(whole, moe_layers));
     const bool largest = json["step"].contains("batch") && json["step"]["batch"] == "largest";

@@ -13,6 +13,7 @@ Json run_json(const StepRun& run) {
     parts.push_back({{"parameters", part.parameters}, {"share", part.share}, {"error", part.error}});
   return {{"option", run.option},
           {"plan", run.plan},
+          {"gpus", run.gpus},
           {"batch", run.batch},
           {"largest_batch", run.largest_batch},
           {"sequences_per_gpu", run.sequences_per_gpu},
@@ -83,6 +84,7 @@ Json to_json(const CurveComparison& curve) {
           {"model", curve.model},
           {"scope", curve.scope},
           {"baseline", curve.clusters[curve.baseline].name},
+          {"series", curve.series},
           {"draws", curve.draws},
           {"runs", curve.runs},
           {"sampling", curve.sampling},
@@ -98,6 +100,7 @@ Json to_json(const Waterfall& waterfall) {
     Json parts = Json::array(), elasticities = Json::array();
     for (const FactorPart& part : point.parts)
       parts.push_back({{"name", part.name},
+                       {"group", part.group},
                        {"what", part.what},
                        {"factor", part.factor},
                        {"log_part", part.log_part},

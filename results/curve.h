@@ -18,8 +18,9 @@ struct TimePart {
 
 // One decode step, as far as curves need it.
 struct StepRun {
-  std::string option;      // what was chosen where a cluster has options, "" otherwise
-  std::string plan;        // "DP72, EP72"
+  std::string option;  // what was chosen where a cluster has options, "" otherwise
+  std::string plan;    // "DP72, EP72"
+  std::int32_t gpus = 0;
   std::int64_t batch = 0;  // sequences in each copy of attention
   std::int64_t largest_batch = 0;
   double sequences_per_gpu = 0;
@@ -72,6 +73,7 @@ struct CurveComparison {
   std::size_t baseline = 0;
   std::vector<ClusterCurve> clusters;
   std::vector<std::vector<Ratio>> speedup;  // [clusters][users] over the baseline
+  bool series = false;                      // the clusters are one with a value varied, in that order
   std::int64_t draws = 0;
   std::int64_t runs = 0;
   std::string sampling;  // what of the model was run, "" for all of it
@@ -82,6 +84,7 @@ struct CurveComparison {
 
 struct FactorPart {
   std::string name;
+  std::string group;     // what it is counted under, "" for itself
   std::string what;      // in words
   double factor = 1;     // what it multiplies throughput by
   double log_part = 0;   // its logarithm

@@ -180,7 +180,7 @@ void check_memory(const JsonObject& root, const workloads::Model& model, const p
   const bool largest = scenario.batch < 0;
   if (largest) {
     if (profile.ideal) step.member("batch").fail("profile \"ideal\" has no memory", "a number of sequences");
-    scenario.batch = 128;  // for the buffers, whose size depends on it a little
+    scenario.batch = 1;
   }
   scenario.kv_of_copy.assign(static_cast<std::size_t>(scenario.plan.attention_dp), scenario.kv_mean);
   memory.communication = communication_memory(kernel, model, scenario);
@@ -189,11 +189,18 @@ void check_memory(const JsonObject& root, const workloads::Model& model, const p
     const std::int64_t per_stage = scenario.plan.pp;
     if (largest) {
       const auto fit = workloads::memory_fit(model, scenario.plan, memory, 1);
-      scenario.batch = fit.largest / per_stage;
-      if (scenario.batch == 0) step.member("batch").fail(describe(fit, memory), "a plan or GPUs that hold the model");
+      std::int64_t least = 1, most = fit.largest / per_stage;
+      if (most == 0) step.member("batch").fail(describe(fit, memory), "a plan or GPUs that hold the model");
+      while (least < most) {  // buffers grow with the batch
+        scenario.batch = least + (most - least + 1) / 2;
+        memory.communication = communication_memory(kernel, model, scenario);
+        if (workloads::memory_fit(model, scenario.plan, memory, scenario.batch * per_stage).fits())
+          least = scenario.batch;
+        else
+          most = scenario.batch - 1;
+      }
+      scenario.batch = least;
       memory.communication = communication_memory(kernel, model, scenario);
-      scenario.batch = std::max<std::int64_t>(
-          1, std::min(scenario.batch, workloads::memory_fit(model, scenario.plan, memory, 1).largest / per_stage));
     }
     const std::int64_t prompts = scenario.prefill_tokens > 0
                                      ? (scenario.prefill_tokens + scenario.prompt_tokens - 1) / scenario.prompt_tokens

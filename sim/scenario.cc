@@ -436,7 +436,10 @@ results::Result run_whole_model(const Scenario& scenario) {
     result.assumptions.emplace_back(
         "pipeline stages take alike long: as many batches as stages are under way, each in another stage");
   if (whole.draft_tokens > 0)
-    result.assumptions.emplace_back("each draft is one more MoE layer and the head, on one token per sequence");
+    result.assumptions.push_back("drafts: " + std::to_string(whole.draft_tokens) +
+                                 " a step, each accepted with probability " + base::format_number(whole.acceptance) +
+                                 " if those before it were, as the scenario says; each is one more MoE layer and the "
+                                 "head, on one token per sequence");
   result.assumptions.insert(result.assumptions.end(), whole.notes.begin(), whole.notes.end());
   return result;
 }

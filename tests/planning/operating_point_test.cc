@@ -33,6 +33,19 @@ TEST_CASE("with the largest batch fast enough, memory binds") {
   CHECK(point.per_gpu == doctest::Approx(8 / 0.018));
 }
 
+TEST_CASE("a smaller batch that does better counts, so that asking for less interactivity never costs throughput") {
+  auto runs = formula_runs({{"fixed", 0.01}, {"slope", 0.001}}, {1, 16, 20});
+  runs[2].users = 10;  // a step of 0.1 s: 200 tokens/s, where the batch of 16 did 615
+  const auto point = operating_point(runs, 12);
+  CHECK(point.batch == 16);
+  CHECK(point.per_gpu == doctest::Approx(16 / 0.026));
+  CHECK(point.near.batch == 16);
+  CHECK(operating_point(runs, 10).per_gpu == point.per_gpu);
+  CHECK(operating_point(runs, 1 / 0.026).per_gpu == doctest::Approx(point.per_gpu));
+  // Slowed down to below what is asked for it does not.
+  CHECK(operating_point(runs, 12, {1, 4, 1}).per_gpu < 16 / 0.026);
+}
+
 TEST_CASE("the search comes to the formula's batch from any guess, in few runs") {
   for (const double guess : {1.0, 16.0, 900.0, 5000.0}) {
     CAPTURE(guess);
@@ -45,6 +58,9 @@ TEST_CASE("the search comes to the formula's batch from any guess, in few runs")
     const auto point = find_operating_point(step, {{"step", {{"batch", 1}}}, {"memory", 1000}}, 25, guess, runs);
     CHECK(point.batch == doctest::Approx(30));
     CHECK(count <= 4);
+    REQUIRE(runs.size() == 3);  // whatever the guess
+    CHECK(runs[1].batch == 27);
+    CHECK(runs[2].batch == 33);
   }
   std::vector<results::StepRun> runs;
   const auto point = find_operating_point(formula_step, {{"step", {{"batch", 1}}}, {"memory", 0}}, 25, 4, runs);
