@@ -119,6 +119,7 @@ results::WaterfallPoint make_point(const WaterfallRequest& request, const Orders
     const auto f = static_cast<std::size_t>(i);
     const Subset bit = Subset{1} << i;
     results::FactorPart part{request.factors[f].name,
+                             request.factors[f].group,
                              request.factors[f].what,
                              std::exp(parts.parts[f]),
                              parts.parts[f],

@@ -4,11 +4,12 @@
 // A file:
 //   {"schema": "moesim.waterfall/1", "name": "...",
 //    "baseline": "a.json", "target": "b.json",        scenarios of whole-model decode steps, beside the file
-//    "factors": [{"name": "NVLink", "what": "in words",
+//    "factors": [{"name": "NVLink", "group": "the interconnect", "what": "in words",
 //                 "cases": [{"with": ["EP width"], "without": ["chip"], "patch": {...}}, ...]}, ...]}
 // A factor that is on applies the patch (RFC 7396) of the first of its cases all of whose "with" are on and "without"
 // off; factors are applied in the order of the file, so that a subset means one scenario. "patch" in place of "cases"
-// is a single case without conditions. With all factors on the scenario must perform as the target does.
+// is a single case without conditions. Factors of one "group" (optional) are also shown together. With all factors on
+// the scenario must perform as the target does.
 //
 // The parts are Shapley values of log(tokens/s/GPU) at equal tokens/s/user: factors multiply to the speedup.
 #pragma once
@@ -31,6 +32,7 @@ struct FactorCase {
 
 struct Factor {
   std::string name;
+  std::string group;
   std::string what;
   std::vector<FactorCase> cases;
 };

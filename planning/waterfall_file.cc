@@ -33,8 +33,9 @@ Json read_patch(const JsonNode& node) {
 }
 
 Factor read_factor(const JsonNode& node, const std::vector<std::string>& names) {
-  const JsonObject object(node, {"name", "what", "cases", "patch"});
-  Factor factor{object.required("name").string(), object.required("what").string(), {}};
+  const JsonObject object(node, {"name", "group", "what", "cases", "patch"});
+  Factor factor{object.required("name").string(), "", object.required("what").string(), {}};
+  if (const auto group = object.optional("group")) factor.group = group->string();
   if (const auto patch = object.optional("patch")) {
     if (object.has("cases")) patch->fail("beside \"cases\"", "one of the two");
     factor.cases.push_back({{}, {}, read_patch(*patch)});
@@ -112,6 +113,12 @@ std::vector<std::pair<std::string, Json>> with_more(const Json& scenario, double
   if (preset.contains("nvlink") && preset["nvlink"].contains("link_bandwidth")) {
     const base::Bandwidth link = base::parse_bandwidth(preset["nvlink"]["link_bandwidth"].get<std::string>());
     add("NVLink bandwidth", {{"cluster", {{"override", {{"nvlink", {{"link_bandwidth", scaled(link, factor)}}}}}}}});
+  }
+  const bool switched =
+      preset.contains("nvlink") && preset["nvlink"].value("installed", true) && !preset["nvlink"].contains("bridges");
+  if ((!switched || form.value("nodes", 1) > 1) && preset.contains("host") && preset["host"].contains("pcie")) {
+    const base::Bandwidth link = base::parse_bandwidth(preset["host"]["pcie"]["bandwidth"].get<std::string>());
+    add("PCIe bandwidth", {{"cluster", {{"override", {{"host", {{"pcie", {{"bandwidth", scaled(link, factor)}}}}}}}}}});
   }
   if (form.value("nodes", 1) > 1 && preset.contains("nics")) {
     const Json& nic = preset["scale_out"].contains("nic_bandwidth") ? preset["scale_out"]["nic_bandwidth"]

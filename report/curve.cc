@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "base/units.h"
 #include "report/curve_words.h"
@@ -40,6 +41,7 @@ std::string chart(const CurveComparison& curve) {
     }
   if (high == 0) return "";
   const double span = std::max(std::log(high / low), 0.1);
+  bool met = false;
   std::vector<std::string> rows(kRows, std::string(curve.users.size() * kStep, ' '));
   for (std::size_t c = 0; c < curve.clusters.size(); ++c) {
     for (std::size_t p = 0; p < curve.users.size(); ++p) {
@@ -47,6 +49,7 @@ std::string chart(const CurveComparison& curve) {
       if (!point.reached()) continue;
       const auto row = static_cast<std::size_t>(std::lround(std::log(high / point.per_gpu) / span * (kRows - 1)));
       char& at = rows[std::min(row, kRows - 1)][p * kStep + kStep - 1];
+      met = met || at != ' ';
       at = at == ' ' ? mark(c) : '*';
     }
   }
@@ -65,8 +68,84 @@ std::string chart(const CurveComparison& curve) {
   }
   out += "  tokens/s/user\n ";
   for (std::size_t c = 0; c < curve.clusters.size(); ++c)
-    out += std::string(" ") + mark(c) + " " + curve.clusters[c].name + (c + 1 < curve.clusters.size() ? "," : "");
+    out += std::string(" ") + mark(c) + " " + curve.clusters[c].name + (c + 1 < curve.clusters.size() ? "," : "") +
+           (c + 1 == curve.clusters.size() && met ? "; * several of them" : "");
   return out + "\n";
+}
+
+// "16 or 72"
+std::string gpus_words(const ClusterCurve& cluster) {
+  std::set<std::int32_t> counts;
+  for (const results::StepRun& run : cluster.runs) counts.insert(run.gpus);
+  std::string out;
+  for (const std::int32_t count : counts) out += (out.empty() ? "" : " or ") + std::to_string(count);
+  return out;
+}
+
+std::vector<std::string> options_of(const ClusterCurve& cluster) {
+  std::vector<std::string> names;
+  for (const results::StepRun& run : cluster.runs)
+    if (std::find(names.begin(), names.end(), run.option) == names.end()) names.push_back(run.option);
+  return names;
+}
+
+// Throughput of all clusters, and which of its options is best; then what the letters and numbers mean.
+std::string throughput_table(const CurveComparison& curve) {
+  const bool pair = curve.clusters.size() == 2;
+  std::vector<std::string> header{"at least tokens/s/user"};
+  std::string meaning;
+  for (std::size_t c = 0; c < curve.clusters.size(); ++c) {
+    const ClusterCurve& cluster = curve.clusters[c];
+    header.push_back(std::string(1, mark(c)) + " " + cluster.name + "  ");
+    meaning += std::string("  ") + mark(c) + " " + cluster.name + ": " + gpus_words(cluster) + " GPUs";
+    if (cluster.options > 1) header.emplace_back("option");
+    const std::vector<std::string> options = cluster.options > 1 ? options_of(cluster) : std::vector<std::string>{};
+    for (std::size_t o = 0; o < options.size(); ++o)
+      meaning += (o == 0 ? "; option " : ", ") + std::to_string(o + 1) + " " + options[o];
+    meaning += "\n";
+  }
+  if (pair) header.insert(header.end(), {"speedup", "80 % interval"});
+  Table table(std::move(header));
+  for (std::size_t p = 0; p < curve.users.size(); ++p) {
+    std::vector<std::string> row{number_words(curve.users[p])};
+    for (const ClusterCurve& cluster : curve.clusters) {
+      row.push_back(cell(cluster.points[p]));
+      if (cluster.options <= 1) continue;
+      const std::vector<std::string> options = options_of(cluster);
+      const auto found = std::find(options.begin(), options.end(), cluster.points[p].option);
+      row.push_back(cluster.points[p].reached() ? std::to_string(found - options.begin() + 1) : "");
+    }
+    if (pair) {
+      const results::Ratio& ratio = curve.speedup[1 - curve.baseline][p];
+      row.push_back(ratio.value > 0 ? factor_words(ratio.value) : "-");
+      row.push_back(ratio.value > 0 ? factor_words(ratio.low) + " to " + factor_words(ratio.high) : "-");
+    }
+    table.add_row(std::move(row));
+  }
+  const bool memory = std::any_of(curve.clusters.begin(), curve.clusters.end(), [](const ClusterCurve& cluster) {
+    return std::any_of(cluster.points.begin(), cluster.points.end(), [](const auto& p) { return p.memory_bound; });
+  });
+  return table.text() + (memory ? "  m: memory binds; all that fits is faster than asked for\n" : "") + meaning;
+}
+
+// Of more than two clusters, each over the baseline.
+std::string speedup_table(const CurveComparison& curve) {
+  std::vector<std::string> header{"at least tokens/s/user"};
+  for (std::size_t c = 0; c < curve.clusters.size(); ++c)
+    if (c != curve.baseline) header.push_back(std::string(1, mark(c)) + " / " + mark(curve.baseline));
+  Table table(std::move(header));
+  for (std::size_t p = 0; p < curve.users.size(); ++p) {
+    std::vector<std::string> row{number_words(curve.users[p])};
+    for (std::size_t c = 0; c < curve.clusters.size(); ++c) {
+      const results::Ratio& ratio = curve.speedup[c][p];
+      if (c == curve.baseline) continue;
+      row.push_back(ratio.value > 0 ? factor_words(ratio.value) + " (" + factor_words(ratio.low) + " to " +
+                                          factor_words(ratio.high) + ")"
+                                    : "-");
+    }
+    table.add_row(std::move(row));
+  }
+  return "  Speedup over " + curve.clusters[curve.baseline].name + " (80 % interval):\n" + table.text() + "\n";
 }
 
 std::string tried(const CurveComparison& curve) {
@@ -128,26 +207,9 @@ std::string point_text(const results::Waterfall& waterfall, const results::Water
 
 std::string text(const CurveComparison& curve) {
   std::string out = wrap("Output tokens/s/GPU at equal interactivity: " + curve.scope, 2) + "\n";
-  std::vector<std::string> header{"at least tokens/s/user"};
-  for (const ClusterCurve& cluster : curve.clusters) header.push_back(cluster.name + "  ");
-  for (std::size_t c = 0; c < curve.clusters.size(); ++c) {
-    if (c == curve.baseline) continue;
-    header.emplace_back(curve.clusters.size() > 2 ? std::string(1, mark(c)) + " / " + mark(curve.baseline) : "speedup");
-    header.emplace_back("80 % interval");
-  }
-  Table table(std::move(header));
-  for (std::size_t p = 0; p < curve.users.size(); ++p) {
-    std::vector<std::string> row{number_words(curve.users[p])};
-    for (const ClusterCurve& cluster : curve.clusters) row.push_back(cell(cluster.points[p]));
-    for (std::size_t c = 0; c < curve.clusters.size(); ++c) {
-      if (c == curve.baseline) continue;
-      const results::Ratio& ratio = curve.speedup[c][p];
-      row.push_back(ratio.value > 0 ? factor_words(ratio.value) : "-");
-      row.push_back(ratio.value > 0 ? factor_words(ratio.low) + " to " + factor_words(ratio.high) : "-");
-    }
-    table.add_row(std::move(row));
-  }
-  out += table.text() + "  m: memory binds; all that fits is faster than asked for\n\n" + chart(curve) + "\n";
+  out += throughput_table(curve) + "\n";
+  if (curve.clusters.size() > 2) out += speedup_table(curve);
+  out += chart(curve) + "\n";
   out += wrap("In words: " + words(curve), 2) + "\n";
   out += "Tried:\n" + tried(curve);
   out +=
@@ -180,7 +242,7 @@ std::string text(const results::Waterfall& waterfall) {
                                               std::to_string(waterfall.seed) + ")"
                                         : std::string("all orders")) +
                   ", of what the factor adds to log(tokens/s/GPU) when its turn comes (Shapley value), so that factors "
-                  "multiply to the whole in any order; " +
+                  "multiply to the whole in any order; percentages are of its logarithm; " +
                   std::to_string(waterfall.hybrids) + " hybrids at a point, " + std::to_string(waterfall.runs) +
                   " runs in all. \"alone\": switched on first; \"last\": when all others are on. " + waterfall.sampling,
               2);

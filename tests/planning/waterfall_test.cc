@@ -12,10 +12,10 @@ namespace moesim::planning {
 namespace {
 
 std::vector<Factor> factors() {
-  return {{"network", "", {{{1}, {}, {{"slope", 0.0002}}}, {{}, {}, {{"slope", 0.0004}}}}},
-          {"launch", "", {{{}, {}, {{"fixed", 0.004}}}}},
-          {"memory", "", {{{}, {}, {{"memory", 800}}}}},
-          {"nothing", "", {{{}, {}, base::Json::object()}}}};
+  return {{"network", "", "", {{{1}, {}, {{"slope", 0.0002}}}, {{}, {}, {{"slope", 0.0004}}}}},
+          {"launch", "", "", {{{}, {}, {{"fixed", 0.004}}}}},
+          {"memory", "", "", {{{}, {}, {{"memory", 800}}}}},
+          {"nothing", "", "", {{{}, {}, base::Json::object()}}}};
 }
 
 WaterfallRequest request(std::vector<Factor> list) {
@@ -50,6 +50,14 @@ TEST_CASE("parts multiply to the speedup, drawn or exact, and repeat by seed on 
   }
 }
 
+TEST_CASE("parts keep the group of their factor") {
+  std::vector<Factor> grouped = factors();
+  grouped[1].group = "the host";
+  const auto point = make_waterfall(request(grouped)).points[0];
+  CHECK(point.parts[0].group.empty());
+  CHECK(point.parts[1].group == "the host");
+}
+
 TEST_CASE("identical ends have a speedup of 1 and parts of nothing") {
   std::vector<Factor> none = factors();
   for (Factor& factor : none) factor.cases = {{{}, {}, base::Json::object()}};
@@ -82,25 +90,40 @@ TEST_CASE("a point that a hybrid cannot reach has no parts and names it; a targe
 TEST_CASE("10 % more of a resource is a patch on the GPU or the links") {
   const base::Json scenario = {{"cluster", {{"preset", "hgx_h200"}, {"nodes", 2}}}};
   const auto more = with_more(scenario, 1.1);
-  REQUIRE(more.size() == 5);
+  REQUIRE(more.size() == 6);
   const auto rate = [](const base::Json& value) { return base::parse_bandwidth(value.get<std::string>()).value(); };
   CHECK(rate(more[0].second["profile"]["override"]["hbm_bandwidth"]) == doctest::Approx(1.1 * 4.8e12));
   CHECK(rate(more[3].second["cluster"]["override"]["nvlink"]["link_bandwidth"]) == doctest::Approx(1.1 * 25e9));
-  CHECK(rate(more[4].second["cluster"]["scale_out"]["nic_bandwidth"]) == doctest::Approx(1.1 * 50e9));
+  CHECK(rate(more[4].second["cluster"]["override"]["host"]["pcie"]["bandwidth"]) == doctest::Approx(1.1 * 64e9));
+  CHECK(rate(more[5].second["cluster"]["scale_out"]["nic_bandwidth"]) == doctest::Approx(1.1 * 50e9));
   CHECK(with_more({{"cluster", {{"preset", "hgx_h200"}}}}, 1.1).size() == 4);  // one node has no use for NICs
+  const auto pcie = with_more({{"cluster", {{"preset", "pcie_h100_8"}}}}, 1.1);
+  CHECK(pcie.back().first == "PCIe bandwidth");
 }
 
 TEST_CASE("shipped waterfalls turn their baseline into their target") {
-  for (const char* name : {"deepseek-r1", "kimi-k2", "mistral-large-3"}) {
+  for (const char* name : {"deepseek-r1", "kimi-k2", "mistral-large-3", "qwen3-235b"}) {
+    CAPTURE(name);
     const WaterfallFile file = read_waterfall("examples/ten-x/" + std::string(name) + ".json");
-    CHECK(file.factors.size() == 9);
-    const base::Json all =
-        hybrid(*base::load_json(file.baseline_path).root, file.factors, (Subset{1} << file.factors.size()) - 1);
+    const Subset every = (Subset{1} << file.factors.size()) - 1;
+    const base::Json baseline = *base::load_json(file.baseline_path).root;
+    const base::Json all = hybrid(baseline, file.factors, every);
     const base::Json target = *base::load_json(file.target_path).root;
     CHECK(all["cluster"]["preset"] == target["cluster"]["preset"]);
     CHECK(all["model"] == target["model"]);
-    CHECK(all["placement"] == target["placement"]);
+    CHECK(all.value("placement", base::Json()) == target.value("placement", base::Json()));
     CHECK(all["step"] == target["step"]);
+    // And it performs alike, which the baseline does not.
+    const auto at_two = [&](base::Json scenario) {
+      scenario["step"]["batch"] = 2;
+      return run_step(file.baseline_path, scenario, 1);
+    };
+    const StepOutcome is = at_two(all), should = at_two(target);
+    REQUIRE(is.ran());
+    CHECK(is.gpus == should.gpus);
+    CHECK(is.run.users == doctest::Approx(should.run.users).epsilon(1e-9));
+    CHECK(is.run.largest_batch == should.run.largest_batch);
+    CHECK(at_two(baseline).run.users < 0.99 * is.run.users);
   }
   CHECK_THROWS_AS(read_waterfall("examples/01-minimal.json"), base::InputError);
 }
