@@ -146,12 +146,16 @@ void run_curve(const ScenarioOptions& scenario, const CurveOptions& options, con
   }
   const auto start = std::chrono::steady_clock::now();
   results::CurveComparison curve = planning::make_curve(request);
-  std::vector<std::pair<std::string, Json>> checks;  // the middle of each side
+  std::vector<std::pair<std::string, Json>> checks;  // the middle of each side, in the option that is best there
   for (std::size_t c = 0; c < request.clusters.size(); ++c) {
-    const auto& runs = curve.clusters[c].runs;
-    if (runs.empty()) continue;
-    checks.emplace_back(first_path[c], request.clusters[c].options.front().scenario);
-    checks.back().second["step"]["batch"] = runs[runs.size() / 2].batch;
+    std::vector<const results::StepRun*> best;
+    for (const results::OperatingPoint& point : curve.clusters[c].points)
+      if (point.reached()) best.push_back(&point.near);
+    for (const planning::CurveOption& option : request.clusters[c].options) {
+      if (best.empty() || best[best.size() / 2]->option != option.name) continue;
+      checks.emplace_back(first_path[c], option.scenario);
+      checks.back().second["step"]["batch"] = best[best.size() / 2]->batch;
+    }
   }
   curve.sampling = sampling_words(options.sampling.layers, checks);
   curve.scope = curve.model + ", decode";
