@@ -19,8 +19,8 @@ struct Dot {
 };
 Dot dot(NumberFormat format, const std::vector<unsigned char>& a, const std::vector<unsigned char>& b, std::int64_t k);
 
-// Whether an element of the result, in bf16, is scale * dot up to rounding: that of bf16 and that of tensor cores, whose
-// sums of fp8 products keep some 14 bits (DeepSeek-V3 report, 3.3.2).
+// Whether an element of the result, in bf16, is scale * dot up to rounding: that of bf16 and that of tensor cores,
+// whose sums of fp8 products keep some 14 bits (DeepSeek-V3 report, 3.3.2).
 bool agrees(std::uint16_t result, const Dot& expected, double scale);
 
 }  // namespace moesim::kernels

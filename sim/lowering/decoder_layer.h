@@ -38,6 +38,7 @@ struct PassTokens {
   std::int64_t tokens() const { return decode_tokens() + prefill_tokens; }
   // How many tokens need the output head: the last of each prompt.
   std::int64_t scored() const;
+  bool operator==(const PassTokens&) const = default;
 };
 
 struct PartCost {

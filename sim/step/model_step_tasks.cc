@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <numeric>
+#include <optional>
 
 #include "base/error.h"
 #include "sim/lowering/tensor_parallel.h"
@@ -168,18 +169,23 @@ class Builder {
     return graph_.join(both);
   }
 
-  // One more piece of work on every rank; `cost(local)` says what.
-  template <class Cost>
-  void work(const char* phase, std::int32_t layer, std::int32_t batch, Cost cost) {
+  // One more piece of work on every rank: `of(local)` says how much, `cost` of that what it takes.
+  template <class Of, class Cost>
+  void work(const char* phase, std::int32_t layer, std::int32_t batch, Of of, Cost cost) {
     graph_.begin(phase, layer, stage().ranks);
     PhaseTasks& tasks = out_.phase(phase);
     auto& events = tasks.computes.emplace_back();
     tasks.stage.push_back(stage_);
+    std::optional<decltype(of(std::size_t{0}))> last;  // ranks with as much to do take as long
+    lowering::PartCost part;
     for (std::size_t r = 0; r < ranks(); ++r) {
-      lowering::PartCost part = cost(r);
-      tasks.log_error = std::max(tasks.log_error, part.log_error);
-      if (in_.launch == Launch::Eager && !in_.profile->ideal)
-        part.cost.total = std::max(part.cost.total, kHostLaunch * static_cast<double>(part.kernels));
+      if (const auto own = of(r); !last || *last != own) {
+        last = own;
+        part = cost(own);
+        tasks.log_error = std::max(tasks.log_error, part.log_error);
+        if (in_.launch == Launch::Eager && !in_.profile->ideal)
+          part.cost.total = std::max(part.cost.total, kHostLaunch * static_cast<double>(part.kernels));
+      }
       const EventId start = after(ready(batch)[r], compute_[r]);
       events.push_back(
           graph_.add(lowering::compute_task(std::string(phase) + " on " + name(r), part.cost, *in_.profile, gpu(r)),
@@ -249,20 +255,27 @@ class Builder {
     const bool dealt = parts.moe >= 0 && scattered();
     if (parts.attention >= 0) {
       const workloads::Attention& kind = in_.model->attention[static_cast<std::size_t>(parts.attention)];
-      work("attention", layer, batch, [&](std::size_t r) { return costs_.attention(kind, tokens(r, batch)); });
+      work(
+          "attention", layer, batch, [&](std::size_t r) { return tokens(r, batch); },
+          [&](const lowering::PassTokens& own) { return costs_.attention(kind, own); });
       of_copies(dealt ? NcclOp::ReduceScatter : NcclOp::AllReduce, layer, batch);
     }
     if (parts.dense_ffn) {
-      work("dense FFN", layer, batch, [&](std::size_t r) { return costs_.dense_ffn(tokens(r, batch).tokens()); });
+      work(
+          "dense FFN", layer, batch, [&](std::size_t r) { return tokens(r, batch).tokens(); },
+          [&](std::int64_t own) { return costs_.dense_ffn(own); });
       of_copies(NcclOp::AllReduce, layer, batch);
     }
     if (parts.moe < 0) return;
-    work("gate", layer, batch, [&](std::size_t r) { return costs_.gate(dealt_tokens(r, batch)); });
+    work(
+        "gate", layer, batch, [&](std::size_t r) { return dealt_tokens(r, batch); },
+        [&](std::int64_t own) { return costs_.gate(own); });
     const bool shared = in_.model->shared_experts > 0;
     const bool fused = in_.kernel != nullptr && in_.kernel->fused();
     const auto shared_expert = [&] {
-      work("shared expert", layer, batch,
-           [&](std::size_t r) { return costs_.shared_expert(tokens(r, batch).tokens()); });
+      work(
+          "shared expert", layer, batch, [&](std::size_t r) { return tokens(r, batch).tokens(); },
+          [&](std::int64_t own) { return costs_.shared_expert(own); });
     };
     out_.moe_layers.push_back(std::make_unique<MoeLayerTasks>());
     current_[static_cast<std::size_t>(batch) % current_.size()] = out_.moe_layers.back().get();
@@ -347,8 +360,9 @@ class Builder {
   // Back to the hidden size, where tokens travel with fewer elements; a rank has those of `copies` copies.
   void from_latent(std::int32_t layer, std::int32_t batch, std::int32_t copies) {
     if (in_.model->latent_width == 0) return;
-    work("latent projection", layer, batch,
-         [&](std::size_t r) { return costs_.from_latent(copies * dealt_tokens(r, batch)); });
+    work(
+        "latent projection", layer, batch, [&](std::size_t r) { return copies * dealt_tokens(r, batch); },
+        [&](std::int64_t own) { return costs_.from_latent(own); });
   }
 
   void record(const char* phase, const std::vector<engine::ComputeEvents>& events, std::vector<double> loads,
@@ -406,7 +420,9 @@ class Builder {
   }
 
   void head(std::int32_t batch) {
-    work("head", -1, batch, [&](std::size_t r) { return costs_.head(tokens(r, batch).scored()); });
+    work(
+        "head", -1, batch, [&](std::size_t r) { return tokens(r, batch).scored(); },
+        [&](std::int64_t own) { return costs_.head(own); });
   }
 
   // Another layer of the same kind on one token per sequence, by a model of its own.

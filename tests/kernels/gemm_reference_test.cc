@@ -23,7 +23,8 @@ std::uint16_t to_bf16(double value) {
 std::vector<unsigned char> random_bytes(std::size_t count, unsigned seed) {
   std::mt19937 random(seed);
   std::vector<unsigned char> bytes(count);
-  for (std::size_t i = 0; i < count; ++i) bytes[i] = static_cast<unsigned char>(random() & (i % 2 == 0 ? 0x3fu : 0xbfu));
+  for (std::size_t i = 0; i < count; ++i)
+    bytes[i] = static_cast<unsigned char>(random() & (i % 2 == 0 ? 0x3fu : 0xbfu));
   return bytes;
 }
 
