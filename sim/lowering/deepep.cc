@@ -22,6 +22,9 @@ constexpr double kSmsPerChannel = 2;
 // passes over it, of results that have left the L2 cache.
 constexpr double kSendEdge = 2, kHbmShare = 0.9, kHbmPasses = 2;
 
+// Dispatch, normal: how sharply the bytes of a copy and its other work give way to each other.
+constexpr double kCopyEdge = 2;
+
 // The largest part of the NVLink rate that messages reach, headers taken off.
 constexpr double kWireShare = 0.95;
 
@@ -106,15 +109,20 @@ LoweredExchange deepep_normal(Network& network, const MoeExchange& exchange, dou
 
   // Within a node the matrix tells what goes over NVLink, between nodes what goes over RDMA: a rank's own copies to its
   // node, and once per node the copies that the GPU of its rail forwards there.
-  std::vector<double> bytes(n * n, 0), loop(n, 0), copies_received(n, 0);
-  const double copy_work =
-      (message / rate(parameters, "rate") + us(parameters, "copy")) / sms * (over_network ? parameters.at("hops") : 1);
+  std::vector<double> bytes(n * n, 0), loop(n, 0), copies_received(n, 0), dealt_received(n, 0);
+  const double moved = message / rate(parameters, "rate"), besides = us(parameters, "copy");
+  const double channels = sms / kSmsPerChannel;
+  // The busiest channel's tokens over the mean: whole tokens are dealt to them.
+  const auto dealt = [&](double count) { return count > 0 ? std::ceil(count / channels) * channels / count : 1; };
+  const double copy_work = (exchange.combine ? moved + besides : smooth_max(moved, besides, kCopyEdge)) / sms *
+                           (over_network ? parameters.at("hops") : 1);
   for (std::int32_t from = 0; from < tokens.ranks; ++from) {
     double copies = 0;
     for (std::int32_t to = 0; to < tokens.ranks; ++to) {
       const double count = tokens.copies_at(from, to);
       copies += count;
       copies_received[static_cast<std::size_t>(to)] += count;
+      dealt_received[static_cast<std::size_t>(to)] += count * dealt(tokens.tokens[static_cast<std::size_t>(from)]);
       const std::int32_t relay = tokens.node_of(to) * per_node + from % per_node;
       bytes[static_cast<std::size_t>(relay) * n + static_cast<std::size_t>(to)] += count * message;
     }
@@ -124,7 +132,7 @@ LoweredExchange deepep_normal(Network& network, const MoeExchange& exchange, dou
       bytes[static_cast<std::size_t>(from) * n + static_cast<std::size_t>(relay)] +=
           tokens.node_copies_at(from, node) * message;
     }
-    loop[static_cast<std::size_t>(from)] = copies * copy_work;
+    loop[static_cast<std::size_t>(from)] = copies * copy_work * dealt(tokens.tokens[static_cast<std::size_t>(from)]);
   }
 
   CopyExchange copy;
@@ -134,30 +142,32 @@ LoweredExchange deepep_normal(Network& network, const MoeExchange& exchange, dou
   copy.bytes = turned(std::move(bytes), n, exchange.combine);
   copy.start.assign(n, us(parameters, "a") + us(parameters, "hidden_cost") * exchange.hidden / 1024 +
                            (over_network ? us(parameters, "network") : 0));
-  const double channels = sms / kSmsPerChannel;
   const double chunk = exchange.combine ? kCombineChunk : kDispatchChunk;
   const double network_chunk = exchange.combine ? kCombineNetworkChunk : kDispatchNetworkChunk;
   copy.tail.resize(n);
   (exchange.combine ? copy.receive_loop : copy.send_loop).resize(n);
   if (exchange.combine) copy.send_loop.assign(n, 0);
   for (std::size_t rank = 0; rank < n; ++rank) {
-    const double scan = tokens.tokens[rank] * message / rate(parameters, "scan") / sms;
+    const double uneven = dealt(tokens.tokens[rank]);
+    const double scan = tokens.tokens[rank] * uneven * message / rate(parameters, "scan") / sms;
     if (exchange.combine) {
       copy.receive_loop[rank] = scan;
-      copy.send_loop[rank] = copies_received[rank] * copy_work;
+      copy.send_loop[rank] = dealt_received[rank] * copy_work;
     } else {
       copy.send_loop[rank] = std::max(loop[rank], scan);
     }
-    const double link = network.nvlink_rate(static_cast<std::int32_t>(rank)).value() * parameters.at("share");
-    const double per_copy = std::max(copy_work, remote_share(tokens) * message / link);
-    // Copies that rank r waits for: those that it receives in dispatch, those that come back to it in combine.
-    double copies = copies_received[rank];
+    // Copies that rank r waits for: those that it receives in dispatch, those that come back to it in combine. Of the
+    // busiest channel, as many times as there are channels.
+    double copies = copies_received[rank], busiest = dealt_received[rank];
     if (exchange.combine) {
       copies = 0;
       for (std::size_t to = 0; to < n; ++to) copies += tokens.copies[rank * n + to];
+      busiest = copies * uneven;
     }
+    const double link = network.nvlink_rate(static_cast<std::int32_t>(rank)).value() * parameters.at("share");
     const double first = channels * (chunk * per_node + (over_network ? network_chunk * tokens.nodes : 0));
-    copy.tail[rank] = std::min(copies, first) * per_copy +
+    copy.tail[rank] = std::max(std::min(busiest, first) * copy_work,
+                               std::min(copies, first) * remote_share(tokens) * message / link) +
                       std::min(copies, kRingSlots * channels * per_node) * message / rate(parameters, "cold");
   }
   for (const GpuResources& gpu : gpus) copy.holds.push_back({gpu.rank, gpu.sms, sms, true});

@@ -17,10 +17,12 @@
 // phase is a hook that runs when the tokens are there.
 //
 // Normal. A budget of SMs, two per channel; a token goes once to each rank that needs it, between nodes once to each
-// node (to the GPU of the sender's rail) and from there over NVLink. Per token of a rank, with F ranks reached:
+// node (to the GPU of the sender's rail) and from there over NVLink. Tokens are dealt to the channels whole, and the
+// busiest channel, with ceil(tokens / channels), is the last. Per token of a rank, with F ranks reached:
 //   thread blocks  F * (message / rate + copy) / SMs for the sender, token / scan / SMs for the side that walks every
 //                  token once (it binds where F is small); over several nodes every message passes through `hops` times
-//                  as much work
+//                  as much work. In dispatch a copy's bytes are under way while it does its other work: the smooth
+//                  maximum (exponent 2) of both instead of their sum
 //   links          NVLink at `share`, NICs at `nic`
 //   fill           the first chunk of each channel and peer (DeepEP's configuration: 6 tokens in dispatch, 4 in
 //   combine;

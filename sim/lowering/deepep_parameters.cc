@@ -34,8 +34,8 @@ constexpr std::array kLlCombine{
 constexpr std::array kNormalDispatch{
     ParameterSpec{"a", "us", 25, 3, 80, 0.5, Scope::System, "launch, notification and barriers"},
     ParameterSpec{"hidden_cost", "us", 0.3, 0.02, 10, 0.7, Scope::Family, "copy of one token, per 1024 values"},
-    ParameterSpec{"rate", "GB/s", 28, 5, 80, 0.4, Scope::Shared, "what one SM copies"},
-    ParameterSpec{"copy", "us", 0.13, 0.005, 1, 0.5, Scope::Shared, "each copy of a token, besides its bytes"},
+    ParameterSpec{"rate", "GB/s", 20, 5, 80, 0.4, Scope::Shared, "what one SM copies"},
+    ParameterSpec{"copy", "us", 0.19, 0.005, 1, 0.5, Scope::Shared, "each copy of a token, besides its bytes"},
     ParameterSpec{"scan", "GB/s", 5.7, 1, 30, 0.4, Scope::Shared, "tokens that one SM walks through"},
     ParameterSpec{"share", "1", 0.68, 0.3, 0.95, 0.15, Scope::Shared, "share of the NVLink rate"},
     ParameterSpec{"cold", "GB/s", 2500, 300, 20000, 0.5, Scope::Family, "first touch of the ring buffers"},

@@ -180,12 +180,25 @@ TEST_CASE("normal kernels: more SMs are faster until the links bind, and never b
     for (std::int32_t to = 0; to < 8; ++to) copies += counts.copies_at(0, to);
     const double message = exchange_of(counts, combine).message.value();
     const double on_links = copies * 7 / 8 * message / (p.at("share") * 450e9);
-    const double on_sms = copies * (message / (p.at("rate") * 1e9) + p.at("copy") * 1e-6) / 4;
+    const double moved = message / (p.at("rate") * 1e9), besides = p.at("copy") * 1e-6;
+    const double on_sms = copies * (combine ? moved + besides : std::hypot(moved, besides)) / 4;
     const double four = normal(system, counts, combine, 4), all = normal(system, counts, combine, 128);
     CHECK(four == tests::Approx(on_sms).epsilon(0.05));
     CHECK(all > on_links);
     CHECK(all < 1.25 * on_links);
     CHECK(normal(system, counts, combine, 12) < four);
+  }
+}
+
+TEST_CASE("normal kernels deal whole tokens to their channels: on two of them, three take as long as four") {
+  const System system = star(8);
+  for (const bool combine : {false, true}) {
+    const auto time = [&](double tokens) {
+      return normal(system, expected_tokens(8, 1, 1, tokens, 256, 8), combine, 4);
+    };
+    CHECK(time(2) - time(1) < 0.3 * (time(3) - time(2)));
+    CHECK(time(4) - time(3) < 0.3 * (time(5) - time(4)));
+    CHECK(time(4) > time(3));
   }
 }
 
