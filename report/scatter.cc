@@ -79,7 +79,7 @@ struct Axis {
 };
 
 std::string tick_text(double value, bool log) {
-  if (log && (value >= 1e6 || value < 1e-3)) return "1e" + base::format_number(std::round(std::log10(value)), 3);
+  if (log && (value >= 1e6 || value < 1e-3)) return "1e" + std::to_string(std::lround(std::log10(value)));
   return (value < 0 ? "-" : "") + base::format_number(std::abs(value), 3);
 }
 

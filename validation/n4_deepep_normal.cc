@@ -96,7 +96,13 @@ TableKind deepep_normal_kind() {
       "of the TLB: not modelled). On B200 an SM copies 6 to 25 % slower in budgets of 12 or 24 SMs than of 4, most "
       "where messages are small (per copy, whatever its size: not modelled): held out, hidden 2048 is predicted too "
       "fast there. Over two nodes dispatch with 12 SMs is 40 % slower than its neighbours and its notification takes "
-      "190 us: the receiving side starves, not modelled.";
+      "190 us: the receiving side starves, not modelled. "
+      "With H100 left out, dispatches of up to some 1,000 tokens are predicted a fifth too slow and larger ones "
+      "within 6 %: start-up is that of a host and a release (22.8 us on H100, 29.4 us on the nodes of the "
+      "multi-node table), which no datasheet gives. With B200 left out, small exchanges are 15 % too fast for the same "
+      "reason and large dispatches 10 %: what a copy costs an SM of Blackwell does not follow from Hopper's. From "
+      "one node alone, two nodes are 15 % (dispatch) and 2 to 12 % (combine) too slow: the work per copy over nodes "
+      "(`hops`) is then its start value, 1.6 and 2 where 1.39 and 1.91 fit.";
   return kind;
 }
 
