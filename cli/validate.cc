@@ -46,6 +46,7 @@ void print(const validation::Score& score, const std::string& title, std::ostrea
     if (score.groups.size() > 1) add(score.all);
     out << table.text();
   }
+  for (const auto& reread : score.reread) out << "reread " << reread.rows << " rows: " << reread.reason << "\n";
   for (const auto& skipped : score.skipped) out << "skipped " << skipped.rows << " rows: " << skipped.reason << "\n";
 }
 

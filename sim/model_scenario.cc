@@ -346,7 +346,7 @@ std::string scope_of(const ModelScenario& scenario, const workloads::Model& mode
   std::string text = phase + " step of " + model.name;
   if (scenario.batch > 0)
     text += ", " + std::to_string(scenario.batch) + " sequences per copy of attention with " +
-            base::format_number(scenario.kv_mean, 5) + " tokens in the cache";
+            std::to_string(std::llround(scenario.kv_mean)) + " tokens in the cache";
   if (scenario.prefill_tokens > 0)
     text += ", " + std::to_string(scenario.prefill_tokens) + " tokens of prompts of " +
             std::to_string(scenario.prompt_tokens) + " per copy of attention";

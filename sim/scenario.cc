@@ -183,7 +183,8 @@ void read_communication(const JsonNode& node, const topology::Cluster& cluster, 
   });
   scenario.kernel_options.hook = communication.get("hook", true, [](const JsonNode& n) { return n.boolean(); });
   if (scenario.kernel == "auto") {
-    const auto choice = lowering::choose_communication_kernel(cluster, scenario.profile, scenario.phase);
+    const bool prompts = scenario.phase == "prefill" || (whole != nullptr && whole->prefill_tokens > 0);
+    const auto choice = lowering::choose_communication_kernel(cluster, scenario.profile, prompts);
     scenario.kernel = choice.name;
     scenario.kernel_choice = choice.reason;
   }
@@ -431,7 +432,12 @@ results::Result run_whole_model(const Scenario& scenario) {
   results::Result result = step::simulate_model_step(step, router, {engine.get(), scenario.tolerance, false});
   fill_serving(whole, scenario.phase, result);
   result.scope = scope_of(whole, scenario.model, scenario.phase);
-  if (scenario.profile.ideal) result.not_modelled.emplace_back("memory not checked");
+  if (scenario.profile.ideal)
+    result.not_modelled.emplace_back("memory not checked");
+  else
+    result.not_modelled.emplace_back(
+        "what a server adds: scheduling, sampling on the host, queues (docs/end-to-end.md: measured serving beside "
+        "this)");
   if (whole.plan.pp > 1)
     result.assumptions.emplace_back(
         "pipeline stages take alike long: as many batches as stages are under way, each in another stage");

@@ -131,6 +131,20 @@ class Steps {
   Times times_;
 };
 
+// Servers' logs give a plan as "tp: k, ep: k" where the k GPUs of attention hold the experts in k parts. Tables that
+// take both as widths of the experts multiply them to k * k GPUs. Of all 50 such rows of `measured/train` that have a
+// twin at TP k, MoE TP k, on the same server under the same load, the times differ from the twin's by 0.4 % (median)
+// and 3.3 % at most, at 4, 16 and 64 "GPUs" alike.
+constexpr std::string_view kSquare =
+    "k * k GPUs, MoE TP k x EP k, read as k GPUs with EP k: two names of the same GPUs, multiplied";
+bool undo_square(Request& r) {
+  const std::int64_t k = r.ep;
+  if (k == 1 || r.moe_tp != k || (r.tp != k * k && r.dp != k * k)) return false;
+  (r.dp == 1 ? r.tp : r.dp) = k;
+  r.moe_tp = 1;
+  return true;
+}
+
 Samples read(const Table& table, const System& system) {
   Samples result;
   for (std::size_t row = 0; row < table.rows(); ++row) {
@@ -164,6 +178,8 @@ Samples read(const Table& table, const System& system) {
     // Attention and experts are on the same GPUs: a column that is empty or contradicts the others follows from them.
     r.dp = count_or(table, row, "attn_dp", 1);
     if (r.tp * r.dp != r.moe_tp * r.ep && r.moe_tp * r.ep % r.tp == 0) r.dp = r.moe_tp * r.ep / r.tp;
+    const bool counted_twice = !table.empty(row, "attn_dp") && undo_square(r);
+    if (counted_twice) result.reread.push_back({row, std::string(kSquare)});
     const Mix mix = mix_of(r, r.batch());
     const auto step_with = [&](std::int64_t prefill) {
       base::JsonDocument document{table.file(), nullptr, {}};
@@ -195,7 +211,7 @@ Samples read(const Table& table, const System& system) {
       };
       result.samples.push_back(std::move(sample));
     } catch (const base::InputError& error) {
-      skip(error.what());
+      skip(std::string(error.what()).substr(error.source().empty() ? 0 : error.source().size() + 2));
     }
   }
   return result;

@@ -72,6 +72,28 @@ GroupScore summarise(std::string name, const std::vector<const ScoredSample*>& s
   return group;
 }
 
+namespace {
+
+std::vector<Score::Rows> by_reason(const std::vector<Skipped>& rows) {
+  std::vector<Score::Rows> result;
+  for (const Skipped& row : rows) {
+    const auto same = std::find_if(result.begin(), result.end(), [&](const auto& r) { return r.reason == row.reason; });
+    if (same == result.end())
+      result.push_back({1, row.reason});
+    else
+      ++same->rows;
+  }
+  return result;
+}
+
+Json to_json(const std::vector<Score::Rows>& rows) {
+  Json result = Json::array();
+  for (const Score::Rows& entry : rows) result.push_back({{"rows", entry.rows}, {"reason", entry.reason}});
+  return result;
+}
+
+}  // namespace
+
 Score validate(const calibration::Table& table, const TableKind& kind, const System& system,
                const ParameterSource& parameters) {
   const std::string title = std::string(kind.name) + " (" + std::string(kind.title) + ")";
@@ -94,31 +116,26 @@ Score validate(const calibration::Table& table, const TableKind& kind, const Sys
   }
   score.all = summarise("all", all);
   for (const auto& [name, members] : groups) score.groups.push_back(summarise(name, members));
-  for (const Skipped& skipped : read.skipped) {
-    const auto same = std::find_if(score.skipped.begin(), score.skipped.end(),
-                                   [&](const auto& entry) { return entry.reason == skipped.reason; });
-    if (same == score.skipped.end())
-      score.skipped.push_back({1, skipped.reason});
-    else
-      ++same->rows;
-  }
+  score.skipped = by_reason(read.skipped);
+  score.reread = by_reason(read.reread);
   return score;
 }
 
 Json to_json(const Score& score) {
   const bool any = score.all.rows > 0;
   const auto number = [&](double value) { return any ? Json(value) : Json(nullptr); };
-  Json groups = Json::array(), skipped = Json::array();
+  Json groups = Json::array();
   for (const GroupScore& group : score.groups) {
     groups.push_back(
         {{"name", group.name}, {"rows", group.rows}, {"median", group.median}, {"p90", group.p90}, {"max", group.max}});
   }
-  for (const auto& entry : score.skipped) skipped.push_back({{"rows", entry.rows}, {"reason", entry.reason}});
-  return {{"system", score.system},         {"kind", score.kind},
-          {"rows", score.all.rows},         {"median", number(score.all.median)},
-          {"p90", number(score.all.p90)},   {"max", number(score.all.max)},
-          {"bias", number(score.all.bias)}, {"coverage", number(score.all.coverage)},
-          {"groups", std::move(groups)},    {"skipped", std::move(skipped)}};
+  Json json{{"system", score.system},         {"kind", score.kind},
+            {"rows", score.all.rows},         {"median", number(score.all.median)},
+            {"p90", number(score.all.p90)},   {"max", number(score.all.max)},
+            {"bias", number(score.all.bias)}, {"coverage", number(score.all.coverage)},
+            {"groups", std::move(groups)},    {"skipped", to_json(score.skipped)}};
+  if (!score.reread.empty()) json["reread"] = to_json(score.reread);
+  return json;
 }
 
 std::string rows_csv(const calibration::Table& table, const Score& score) {

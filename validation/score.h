@@ -40,11 +40,11 @@ struct Score {
   std::string kind;
   GroupScore all;
   std::vector<GroupScore> groups;  // in the order in which they appear
-  struct SkippedRows {
+  struct Rows {
     std::size_t rows = 0;
     std::string reason;
   };
-  std::vector<SkippedRows> skipped;
+  std::vector<Rows> skipped, reread;  // see Samples
   std::vector<ScoredSample> samples;  // in the order of the table
 };
 
@@ -61,7 +61,7 @@ Score validate(const calibration::Table& table, const TableKind& kind, const Sys
                const ParameterSource& parameters);
 
 // {"system", "kind", "rows", "median", "p90", "max", "bias", "coverage", "groups", "skipped"}; null for what no row
-// tells.
+// tells. And "reread", if any row was.
 base::Json to_json(const Score& score);
 
 // The table with the predictions as further columns; empty where a row was skipped.

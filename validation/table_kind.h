@@ -59,6 +59,7 @@ struct Skipped {
 struct Samples {
   std::vector<Sample> samples;
   std::vector<Skipped> skipped;
+  std::vector<Skipped> reread{};  // rows that are predicted, but for something else than their columns say, and why
 };
 
 // A hold-out, written down before anything is fitted: which rows are fitted, which are judged. Never random rows.

@@ -53,14 +53,14 @@ void require_gpu_profile(const CommunicationKernel& kernel, const profile::Profi
 }
 
 KernelChoice choose_communication_kernel(const topology::Cluster& cluster, const profile::Profile& profile,
-                                         std::string_view phase) {
+                                         bool prompts) {
   if (profile.ideal) return {"ideal", "the profile is ideal"};
   const std::int32_t domains = nvlink_domains(cluster);
   const auto gpus = static_cast<std::int32_t>(cluster.gpus.size());
   if (gpus == 1) return {"ideal", "one GPU sends nothing"};
   if (domains == 0 || domains == gpus) return {"allgather_reducescatter", "no NVLink: vLLM's default path"};
   if (domains == 1 && gpus >= kRackDomain) return {"nvlink_one_sided", "one NVLink domain: TensorRT-LLM's kernel"};
-  if (phase == "decode") return {"deepep_low_latency", "decode on NVLink nodes, as SGLang and vLLM run it"};
+  if (!prompts) return {"deepep_low_latency", "decode on NVLink nodes, as SGLang and vLLM run it"};
   return {"deepep_normal", "prefill on NVLink nodes, as SGLang and vLLM run it"};
 }
 

@@ -73,13 +73,14 @@ std::unique_ptr<CommunicationKernel> make_communication_kernel(std::string_view 
                                                                const KernelOptions& options = {});
 // For check(): throws InputError if the profile is ideal, which has no parameters of kernels.
 void require_gpu_profile(const CommunicationKernel& kernel, const profile::Profile& profile);
-// What "auto" stands for: what frameworks run on such a cluster, and why, in a few words.
+// What "auto" stands for: what frameworks run on such a cluster, and why, in a few words. `prompts`: tokens of prompts
+// are among those of the step.
 struct KernelChoice {
   std::string name;
   std::string reason;
 };
 KernelChoice choose_communication_kernel(const topology::Cluster& cluster, const profile::Profile& profile,
-                                         std::string_view phase);
+                                         bool prompts);
 
 // The NVLink domains of the cluster as nodes of a MoE kernel: 0 if its GPUs do not fall into contiguous domains of
 // equal size.

@@ -86,6 +86,28 @@ TEST_CASE(
   CHECK(predicted.empty(1, "predicted_us"));
 }
 
+TEST_CASE("GPUs of a serving plan that a table counts twice are counted once, and it is said") {
+  const ScratchFolder folder;
+  const std::string row = "Qwen3-30B-A3B,h100_sxm,agg,trtllm,bf16,1024,1024,8,";
+  const std::string table = folder.write("e1.csv", std::string(kServing) + row + "4,1,2,2,100,10\n" + row +
+                                                       "2,1,1,2,100,10\n" + row + "1,4,2,2,100,10\n" + row +
+                                                       "1,2,1,2,100,10\n" + row + "4,,2,2,100,10\n" + row +
+                                                       "8,1,4,2,100,10\n");
+  const std::string rows = folder.file("rows.csv"), json = folder.file("scores.json");
+  CHECK(moesim({"validate", "--system", "h100_sxm", table, "--rows", rows, "--json", json}).code == 0);
+  const auto predicted = calibration::Table::read(rows);
+  const auto time = [&](std::size_t r) { return predicted.number(r, "predicted_us"); };
+  CHECK(time(0) == time(1));
+  CHECK(time(2) == time(3));
+  CHECK(time(0) != time(2));
+  // An empty column, or no square: as it stands.
+  CHECK(time(4) != time(0));
+  const base::Json scores = base::Json::parse(base::read_file(json));
+  CHECK(scores["rows"] == 6);
+  REQUIRE(scores["reread"].size() == 1);
+  CHECK(scores["reread"][0]["rows"] == 2);
+}
+
 TEST_CASE("bad tables and systems give one clear line and exit code 2") {
   const ScratchFolder folder;
   const auto check = [&](const std::vector<std::string>& arguments, const std::vector<std::string>& says) {

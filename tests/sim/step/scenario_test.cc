@@ -187,6 +187,13 @@ TEST_CASE("auto takes the kernel that frameworks run there, and says so") {
   CHECK(kernel("12-hgx-h200-9-nodes.json", "decode") == "deepep_low_latency");
   CHECK(kernel("12-hgx-h200-9-nodes.json", "prefill") == "deepep_normal");
   CHECK(kernel("13-gb200-nvl72.json", "decode") == "nvlink_one_sided");
+  const auto whole = [](const std::string& prompts) {
+    return sim::load_scenario("examples/61-decode-step-h200.json",
+                              {"communication.kernel=auto", "step.prefill_tokens=" + prompts})
+        .kernel;
+  };
+  CHECK(whole("0") == "deepep_low_latency");
+  CHECK(whole("512") == "deepep_normal");
 }
 
 TEST_CASE("hierarchical_2d runs on several NVLink nodes only, and sends the tokens that a flat all-to-all sends") {
