@@ -89,10 +89,9 @@ TEST_CASE(
 TEST_CASE("GPUs of a serving plan that a table counts twice are counted once, and it is said") {
   const ScratchFolder folder;
   const std::string row = "Qwen3-30B-A3B,h100_sxm,agg,trtllm,bf16,1024,1024,8,";
-  const std::string table = folder.write("e1.csv", std::string(kServing) + row + "4,1,2,2,100,10\n" + row +
-                                                       "2,1,1,2,100,10\n" + row + "1,4,2,2,100,10\n" + row +
-                                                       "1,2,1,2,100,10\n" + row + "4,,2,2,100,10\n" + row +
-                                                       "8,1,4,2,100,10\n");
+  const std::string table = folder.write(
+      "e1.csv", std::string(kServing) + row + "4,1,2,2,100,10\n" + row + "2,1,1,2,100,10\n" + row + "1,4,2,2,100,10\n" +
+                    row + "1,2,1,2,100,10\n" + row + "4,,2,2,100,10\n" + row + "8,1,4,2,100,10\n");
   const std::string rows = folder.file("rows.csv"), json = folder.file("scores.json");
   CHECK(moesim({"validate", "--system", "h100_sxm", table, "--rows", rows, "--json", json}).code == 0);
   const auto predicted = calibration::Table::read(rows);
