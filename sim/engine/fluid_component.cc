@@ -51,8 +51,7 @@ void FluidComponent::build(const MaxMinProblem& problem, double now) {
   since_.assign(blocks, now);
   block_end_.assign(blocks, kInfinity);
   slot_.assign(rates_.slots(), kInfinity);
-  offset_.assign(problem.classes(), 0);
-  heap_.assign(problem.classes(), FlowHeaps::kNone);
+  members_.assign(problem.classes(), {});
   is_stale_.assign(positions, 0);
   stale_.clear();
   is_touched_.assign(blocks, 0);
@@ -69,30 +68,32 @@ void FluidComponent::touch(std::uint32_t position) {
 }
 
 // Writes the class's slot in its group.
-void FluidComponent::put(const FlowHeaps& flows, std::uint32_t klass) {
+void FluidComponent::put(std::uint32_t klass) {
   const std::uint32_t hop = rates_.group(klass), p = rates_.route_position(hop);
-  const double end = flows.tag(heap_[klass]) - offset_[klass];
+  const double end = members_[klass].tag - members_[klass].offset;
   slot_[rates_.route_slot(hop)] = end;
   head_[p] = std::min(head_[p], end);
   touch(p);
 }
 
 // It has no group before the next solve, hence no virtual time but its own.
-void FluidComponent::adopt(std::uint32_t klass, std::uint32_t heap, std::uint32_t count, double progress) {
+void FluidComponent::adopt(const FlowHeaps& flows, std::uint32_t klass, std::uint32_t heap, std::uint32_t count,
+                           double progress) {
   rates_.add(klass, count);
   ++classes_with_flows_;
-  heap_[klass] = heap;
-  offset_[klass] = progress;
+  members_[klass] = {progress, flows.tag(heap), heap};
 }
 
 void FluidComponent::add(FlowHeaps& flows, std::uint32_t klass, double amount, std::uint32_t exchange,
                          std::uint32_t index) {
-  if (heap_[klass] == FlowHeaps::kNone) {
-    return adopt(klass, flows.create(amount, exchange, index), 1, 0);
+  Member& member = members_[klass];
+  if (member.heap == FlowHeaps::kNone) {
+    return adopt(flows, klass, flows.create(amount, exchange, index), 1, 0);
   }
   rates_.add(klass);
-  heap_[klass] = flows.merge(heap_[klass], flows.create(progress(klass) + amount, exchange, index));
-  if (rates_.group(klass) != MaxMin::kNone) put(flows, klass);
+  member.heap = flows.merge(member.heap, flows.create(progress(klass) + amount, exchange, index));
+  member.tag = flows.tag(member.heap);
+  if (rates_.group(klass) != MaxMin::kNone) put(klass);
 }
 
 void FluidComponent::rescan(std::uint32_t position) {
@@ -107,12 +108,12 @@ void FluidComponent::rescan(std::uint32_t position) {
 }
 
 // Carries the classes that moved over to the virtual time of their new group.
-void FluidComponent::regroup(const FlowHeaps& flows) {
+void FluidComponent::regroup() {
   for (const MaxMin::Move& move : rates_.moves()) {
     const std::uint32_t to = rates_.route_position(move.to);
     if (move.from == MaxMin::kNone) {
-      offset_[move.klass] -= virtual_now(to);
-      put(flows, move.klass);
+      members_[move.klass].offset -= virtual_now(to);
+      put(move.klass);
       continue;
     }
     const std::uint32_t from = rates_.route_position(move.from);
@@ -122,8 +123,8 @@ void FluidComponent::regroup(const FlowHeaps& flows) {
       stale_.push_back(from);
     }
     old_slot = kInfinity;
-    offset_[move.klass] += virtual_now(from) - virtual_now(to);
-    put(flows, move.klass);
+    members_[move.klass].offset += virtual_now(from) - virtual_now(to);
+    put(move.klass);
   }
   for (const std::uint32_t p : stale_) {
     rescan(p);
@@ -157,11 +158,11 @@ void FluidComponent::find_due(std::uint32_t position, double limit) {
   }
 }
 
-void FluidComponent::schedule(const FlowHeaps& flows, double tolerance, double epoch) {
+void FluidComponent::schedule(double tolerance, double epoch) {
   if (rates_.changed()) {
     rates_.solve();
     for (const std::uint32_t p : rates_.refrozen()) touch(p);
-    regroup(flows);
+    regroup();
   }
   refresh();
   due_.clear();
@@ -191,14 +192,17 @@ void FluidComponent::complete(FlowHeaps& flows, std::vector<Ended>& ended) {
     const auto [position, slot, limit, at] = due_[d];
     const std::uint32_t klass = rates_.slot_class(slot);
     std::uint32_t count = 0;
-    std::uint32_t& heap = heap_[klass];
+    Member& member = members_[klass];
+    std::uint32_t heap = member.heap;
     do {
       ended.push_back({heap, at});
       heap = flows.pop(heap);
       ++count;
-    } while (heap != FlowHeaps::kNone && flows.tag(heap) - offset_[klass] <= limit);
+    } while (heap != FlowHeaps::kNone && flows.tag(heap) - member.offset <= limit);
+    member.heap = heap;
+    if (heap != FlowHeaps::kNone) member.tag = flows.tag(heap);
     rates_.remove(klass, count);
-    slot_[slot] = heap == FlowHeaps::kNone ? kInfinity : flows.tag(heap) - offset_[klass];
+    slot_[slot] = heap == FlowHeaps::kNone ? kInfinity : member.tag - member.offset;
     if (heap == FlowHeaps::kNone) --classes_with_flows_;
     if (d + 1 == due_.size() || due_[d + 1].position != position) rescan(position);
   }

@@ -32,18 +32,19 @@ class FluidComponent {
 
   // The class's progress so far, to carry on with when the component is built anew (0 for a fresh one).
   double progress(std::uint32_t klass) const {
-    return rates_.group(klass) == MaxMin::kNone ? offset_[klass] : virtual_now(position_of(klass)) + offset_[klass];
+    return rates_.group(klass) == MaxMin::kNone ? members_[klass].offset
+                                                : virtual_now(position_of(klass)) + members_[klass].offset;
   }
-  std::uint32_t heap(std::uint32_t klass) const { return heap_[klass]; }
+  std::uint32_t heap(std::uint32_t klass) const { return members_[klass].heap; }
   // Adopts a class with flows from before; `progress` in terms of their tags.
-  void adopt(std::uint32_t klass, std::uint32_t heap, std::uint32_t count, double progress);
+  void adopt(const FlowHeaps& flows, std::uint32_t klass, std::uint32_t heap, std::uint32_t count, double progress);
   // A new flow with `amount` to go; the component must have advanced to the present.
   void add(FlowHeaps& flows, std::uint32_t klass, double amount, std::uint32_t exchange, std::uint32_t index);
   void set_capacity(std::uint32_t link, double capacity) { rates_.set_capacity(link, capacity); }
 
   // Solves if anything changed, and finds the next completions: all that end within `tolerance` * (their time -
   // `epoch`) of the first one are to be completed together, at the rate-weighted mean of their times.
-  void schedule(const FlowHeaps& flows, double tolerance, double epoch);
+  void schedule(double tolerance, double epoch);
   double next() const { return next_; }  // infinity if none
 
   void advance(double now) { clock_ = now; }
@@ -69,25 +70,29 @@ class FluidComponent {
   double virtual_now(std::uint32_t position) const { return virtual_at(position, clock_); }
   std::uint32_t position_of(std::uint32_t klass) const { return rates_.route_position(rates_.group(klass)); }
   void rescan(std::uint32_t position);
-  void put(const FlowHeaps& flows, std::uint32_t klass);
+  void put(std::uint32_t klass);
   void touch(std::uint32_t position);
   void refresh();
   void find_due(std::uint32_t position, double limit);
   void complete(FlowHeaps& flows, std::vector<Ended>& ended);
-  void regroup(const FlowHeaps& flows);
+  void regroup();
 
   MaxMin rates_;
   double clock_ = 0;
   double next_ = 0;
-  LaneVector virtual_;               // [positions] V at `since`
-  LaneVector speed_;                 // [positions] level since then
-  LaneVector head_;                  // [positions] smallest slot
-  LaneVector end_;                   // [positions] when it ends
-  std::vector<double> since_;        // [blocks]
-  std::vector<double> block_end_;    // [blocks] first end
-  LaneVector slot_;                  // [slots]
-  std::vector<double> offset_;       // [classes]
-  std::vector<std::uint32_t> heap_;  // [classes]
+  LaneVector virtual_;             // [positions] V at `since`
+  LaneVector speed_;               // [positions] level since then
+  LaneVector head_;                // [positions] smallest slot
+  LaneVector end_;                 // [positions] when it ends
+  std::vector<double> since_;      // [blocks]
+  std::vector<double> block_end_;  // [blocks] first end
+  LaneVector slot_;                // [slots]
+  struct Member {
+    double offset = 0;
+    double tag = 0;  // of the first of its heap
+    std::uint32_t heap = FlowHeaps::kNone;
+  };
+  std::vector<Member> members_;  // [classes]
   std::vector<Due> due_;
   std::vector<std::uint32_t> stale_;    // positions whose head has left
   std::vector<char> is_stale_;          // [positions]

@@ -121,7 +121,7 @@ void FluidNetwork::flush(double now, std::vector<Completed>& completed) {
     if (component.expected == 0 && component.fluid.classes_with_flows() == 0) {
       retire(c);
     } else if (!worth_a_look(component) || !look_again(c, now)) {
-      component.fluid.schedule(flows_, options_.tolerance, component.epoch);
+      component.fluid.schedule(options_.tolerance, component.epoch);
       set_next(c, component.fluid.next());
     }
   }
@@ -316,7 +316,7 @@ void FluidNetwork::build(std::uint32_t c, const Routes& routes, std::span<const 
     const std::uint32_t at = std::exchange(adopted_at_[classes[i]], kNone);
     if (at == kNone) continue;
     const Adopted& adopted = adopted_[at];
-    component.fluid.adopt(i, adopted.heap, adopted.flows, adopted.progress);
+    component.fluid.adopt(flows_, i, adopted.heap, adopted.flows, adopted.progress);
     component.epoch = std::max(component.epoch, adopted.epoch - component.origin);
   }
   set_look(component, kFirstPatience);

@@ -63,32 +63,28 @@ void MaxMin::build(const MaxMinProblem& problem) {
   std::sort(caps.begin(), caps.end());
   caps.erase(std::unique(caps.begin(), caps.end()), caps.end());
   scale(problem);
-  route_begin_.assign(1, 0);
-  route_position_.clear();
-  route_weight_.clear();
+  class_.assign(classes, {});
+  hop_.clear();
   for (std::size_t c = 0; c < classes; ++c) {
+    class_[c].route_begin = static_cast<std::uint32_t>(hop_.size());
     for (std::uint32_t h = problem.route_begin[c]; h < problem.route_begin[c + 1]; ++h) {
       const std::uint32_t link = problem.route_link[h];
-      route_position_.push_back(link);
-      route_weight_.push_back(std::max(1.0, rounded(problem.route_weight[h] * link_scale_[link])));
+      hop_.push_back({link, 0, std::max(1.0, rounded(problem.route_weight[h] * link_scale_[link]))});
     }
     if (const double cap = problem.rate_cap[c]; cap < kInfinity) {
       const auto k = std::lower_bound(caps.begin(), caps.end(), cap) - caps.begin();
-      route_position_.push_back(static_cast<std::uint32_t>(problem.links()) + static_cast<std::uint32_t>(k));
-      route_weight_.push_back(1);
+      hop_.push_back({static_cast<std::uint32_t>(problem.links()) + static_cast<std::uint32_t>(k), 0, 1});
     }
-    route_begin_.push_back(static_cast<std::uint32_t>(route_position_.size()));
+    class_[c].route_end = static_cast<std::uint32_t>(hop_.size());
   }
   position_.assign(problem.links() + caps.size(), kNone);
   add_slots();
   colour(problem);
   for (std::size_t k = 0; k < caps.size(); ++k) cap_[position_[problem.links() + k]] = caps[k];
   place_slots();
-  add_tiles();
+  add_tiles(problem);
 
   const std::size_t positions = level_.size(), blocks = positions / kLanes;
-  flows_.assign(classes, 0);
-  group_.assign(classes, kNone);
   deg_.assign(positions, 0);
   open_deg_.assign(positions, 0);
   ratio_.assign(positions, kInfinity);
@@ -140,11 +136,14 @@ void MaxMin::scale(const MaxMinProblem& problem) {
       if (std::abs(units - rounded(units)) > 1e-14 * units) multiples[l] = 0;
     }
   }
+  largest_deg_ = 0;
   for (std::size_t l = 0; l < problem.links(); ++l) {
     if (sum[l] == 0) continue;
     if (multiples[l] && sum[l] / smallest[l] < kExact) {
       link_scale_[l] = 1 / smallest[l];
+      largest_deg_ = std::max(largest_deg_, rounded(sum[l] / smallest[l]));
     } else {
+      largest_deg_ = kExact;
       int exponent = 0;
       std::frexp(sum[l], &exponent);  // sum < 2^exponent
       link_scale_[l] = std::ldexp(1.0, 51 - exponent);
@@ -157,15 +156,15 @@ void MaxMin::scale(const MaxMinProblem& problem) {
 void MaxMin::add_slots() {
   const std::size_t links = position_.size();
   link_begin_.assign(links + 1, 0);
-  for (const std::uint32_t l : route_position_) ++link_begin_[l + 1];
+  for (const Hop& hop : hop_) ++link_begin_[hop.position + 1];
   for (std::size_t l = 0; l < links; ++l) link_begin_[l + 1] += link_begin_[l];
-  link_hop_.resize(route_position_.size());
-  hop_class_.resize(route_position_.size());
+  link_hop_.resize(hop_.size());
+  hop_class_.resize(hop_.size());
   scratch_.assign(link_begin_.begin(), link_begin_.end());
-  for (std::uint32_t c = 0; c + 1 < route_begin_.size(); ++c) {
-    for (std::uint32_t h = route_begin_[c]; h < route_begin_[c + 1]; ++h) {
+  for (std::uint32_t c = 0; c < class_.size(); ++c) {
+    for (std::uint32_t h = class_[c].route_begin; h < class_[c].route_end; ++h) {
       hop_class_[h] = c;
-      link_hop_[scratch_[route_position_[h]]++] = h;
+      link_hop_[scratch_[hop_[h].position]++] = h;
     }
   }
 }
@@ -173,7 +172,7 @@ void MaxMin::add_slots() {
 // The smallest colour that none of the link's classes has met yet, for each link in order; class_colours_ holds `words`
 // words of met colours for each class. Returns the number of colours, or kNone if there are not enough words for them.
 std::uint32_t MaxMin::try_colours(std::size_t real_links, std::size_t words, std::vector<std::uint32_t>& colour_of) {
-  class_colours_.assign(words * (route_begin_.size() - 1), 0);
+  class_colours_.assign(words * class_.size(), 0);
   std::uint32_t colours = 0;
   for (std::size_t l = 0; l < real_links; ++l) {
     std::uint32_t k = kNone;
@@ -239,21 +238,19 @@ void MaxMin::place_slots() {
   }
   for (std::size_t p = 0; p < positions; ++p) slot_begin_[p + 1] += slot_begin_[p];
   slot_class_.assign(slot_begin_.back(), kNone);
-  route_slot_.resize(route_position_.size());
   for (std::size_t l = 0; l < links; ++l) {
     std::uint32_t slot = slot_begin_[position_[l]];
     for (std::uint32_t i = link_begin_[l]; i < link_begin_[l + 1]; ++i, ++slot) {
       const std::uint32_t h = link_hop_[i];
       slot_class_[slot] = hop_class_[h];
-      route_slot_[h] = slot;
-      route_position_[h] = position_[l];
+      hop_[h].slot = slot;
+      hop_[h].position = position_[l];
     }
   }
 }
 
-void MaxMin::add_tiles() {
+void MaxMin::add_tiles(const MaxMinProblem& problem) {
   const std::size_t positions = level_.size(), blocks = positions / kLanes;
-  entry_at_.assign(positions * blocks <= kLargestTable ? positions * blocks : 0, 0);
   run_begin_.assign(1, 0);
   runs_.clear();
   word_begin_.assign(1, 0);
@@ -263,13 +260,17 @@ void MaxMin::add_tiles() {
   std::vector<std::uint32_t>& tile_of = scratch_;  // of a block in the row at hand
   tile_of.resize(blocks);
   met_.assign(blocks / 64 + 1, 0);
+  only_run_.assign(positions, {0, 0, 0});
+  // What an entry can become at most: in float, as it need not be exact.
+  const bool sums = largest_deg_ > std::numeric_limits<std::uint8_t>::max() && largest_deg_ < kExact;
+  float largest = 0;
   for (std::uint32_t p = 0; p < positions; ++p) {
     const std::uint32_t own = p / kLanes;
     const std::uint32_t* const first = slot_class_.data() + slot_begin_[p];
     const std::uint32_t* const last = first + slots_of_[p];
     for (const std::uint32_t* c = first; c != last; ++c)
-      for (std::uint32_t h = route_begin_[*c]; h < route_begin_[*c + 1]; ++h)
-        met_[route_position_[h] / (kLanes * 64)] |= std::uint64_t{1} << route_position_[h] / kLanes % 64;
+      for (std::uint32_t h = class_[*c].route_begin; h < class_[*c].route_end; ++h)
+        met_[hop_[h].position / (kLanes * 64)] |= std::uint64_t{1} << hop_[h].position / kLanes % 64;
     met_[own / 64] &= ~(std::uint64_t{1} << own % 64);  // nobody shares a class with a link of its own colour
     for (std::size_t w = 0; w < met_.size(); ++w) {
       for (std::uint64_t bits = std::exchange(met_[w], 0); bits != 0; bits &= bits - 1) {
@@ -284,12 +285,17 @@ void MaxMin::add_tiles() {
       }
     }
     only_class_.resize(tiles * kLanes, kUnknown);
+    if (sums) entry_sum_.assign(blocks * kLanes, 0);
     for (const std::uint32_t* c = first; c != last; ++c) {
-      for (std::uint32_t h = route_begin_[*c]; h < route_begin_[*c + 1]; ++h) {
-        const std::uint32_t other = route_position_[h];
+      for (std::uint32_t h = class_[*c].route_begin; h < class_[*c].route_end; ++h) {
+        const std::uint32_t other = hop_[h].position;
         if (other == p) continue;
         std::uint32_t& only = only_class_[tile_of[other / kLanes] * kLanes + other % kLanes];
         only = only == kUnknown ? *c : kNone;
+        if (!sums) continue;
+        float& sum = entry_sum_[other];
+        sum += static_cast<float>(problem.room[*c] * hop_[h].weight);
+        largest = std::max(largest, sum);
       }
     }
     for (std::uint32_t r = run_begin_.back(); r < runs_.size(); ++r) {
@@ -298,33 +304,58 @@ void MaxMin::add_tiles() {
         const std::uint32_t bytes = length - k;
         words_.push_back({tile + k, block + k, bytes >= 8 ? ~std::uint64_t{0} : (std::uint64_t{1} << 8 * bytes) - 1});
       }
-      if (entry_at_.empty()) continue;
-      for (std::uint32_t k = 0; k < length; ++k) entry_at_[p * blocks + block + k] = kLanes * (tile + k);
+      if (!only_run_.empty()) only_run_[p] = runs_[r];
     }
+    if (runs_.size() > run_begin_.back() + 1) only_run_.clear();
     run_begin_.push_back(static_cast<std::uint32_t>(runs_.size()));
     word_begin_.push_back(static_cast<std::uint32_t>(words_.size()));
   }
-  weight_.assign(tiles * kLanes, 0);
+  entry_at_.assign(only_run_.empty() && positions * blocks <= kLargestTable ? positions * blocks : 0, 0);
+  if (!entry_at_.empty()) {
+    for (std::uint32_t p = 0; p < positions; ++p) {
+      for (std::uint32_t r = run_begin_[p]; r < run_begin_[p + 1]; ++r) {
+        const auto [tile, block, length] = runs_[r];
+        for (std::uint32_t k = 0; k < length; ++k) entry_at_[p * blocks + block + k] = kLanes * (tile + k);
+      }
+    }
+  }
+  const double most = sums ? static_cast<double>(largest) * 1.001 : largest_deg_;
+  weight_.clear();
+  weight8_.clear();
+  weight16_.clear();
+  if (most <= std::numeric_limits<std::uint8_t>::max())
+    weight8_.assign(tiles * kLanes, 0);
+  else if (most <= std::numeric_limits<std::uint16_t>::max())
+    weight16_.assign(tiles * kLanes, 0);
+  else
+    weight_.assign(tiles * kLanes, 0);
   row_.assign(tiles + sizeof(std::uint64_t), 0);
   column_.assign(tiles + sizeof(std::uint64_t), 0);
 }
 
+// M's entry after the change.
+inline double MaxMin::add_weight(std::size_t entry, double flows) {
+  if (!weight8_.empty()) return weight8_[entry] = static_cast<std::uint8_t>(weight8_[entry] + flows);
+  if (!weight16_.empty()) return weight16_[entry] = static_cast<std::uint16_t>(weight16_[entry] + flows);
+  return weight_[entry] += flows;
+}
+
 // Adds `flows` times the class's weights to (or, negative, takes them from) what the group of `hop` consumes elsewhere.
 void MaxMin::change(std::uint32_t klass, std::uint32_t hop, double flows) {
-  const std::uint32_t p = route_position_[hop], end = route_begin_[klass + 1];
+  const std::uint32_t p = hop_[hop].position, end = class_[klass].route_end;
   const auto own_block = static_cast<std::uint32_t>(p / kLanes), own_lane = static_cast<std::uint32_t>(p % kLanes);
   const std::size_t blocks = current_.size();
-  const std::uint32_t* const table = entry_at_.empty() ? nullptr : entry_at_.data();
-  const std::uint32_t* const own_row = table == nullptr ? nullptr : table + p * blocks;
-  for (std::uint32_t h = route_begin_[klass]; h < end; ++h) {
+  const auto tile_at = [&](std::uint32_t position, std::uint32_t block) {
+    if (!only_run_.empty()) return only_run_[position].tile + (block - only_run_[position].block);
+    if (!entry_at_.empty()) return entry_at_[position * blocks + block] / static_cast<std::uint32_t>(kLanes);
+    return find_tile(position, block);
+  };
+  for (std::uint32_t h = class_[klass].route_begin; h < end; ++h) {
     if (h == hop) continue;
-    const std::uint32_t other = route_position_[h];
+    const std::uint32_t other = hop_[h].position;
     const auto block = static_cast<std::uint32_t>(other / kLanes), lane = static_cast<std::uint32_t>(other % kLanes);
-    const std::uint32_t there = table == nullptr ? find_tile(p, block) : own_row[block] / kLanes;
-    const std::uint32_t back = table == nullptr
-                                   ? find_tile(other, own_block)
-                                   : table[other * blocks + own_block] / static_cast<std::uint32_t>(kLanes);
-    const double after = weight_[there * kLanes + lane] += flows * route_weight_[h];
+    const std::uint32_t there = tile_at(p, block), back = tile_at(other, own_block);
+    const double after = add_weight(there * kLanes + lane, flows * hop_[h].weight);
     const std::uint32_t none = after == 0;
     row_[there] = static_cast<std::uint8_t>((row_[there] | 1u << lane) & ~(none << lane));
     column_[back] = static_cast<std::uint8_t>((column_[back] | 1u << own_lane) & ~(none << own_lane));
@@ -332,9 +363,9 @@ void MaxMin::change(std::uint32_t klass, std::uint32_t hop, double flows) {
 }
 
 void MaxMin::change_deg(std::uint32_t klass, double flows) {
-  for (std::uint32_t h = route_begin_[klass]; h < route_begin_[klass + 1]; ++h) {
-    const std::uint32_t p = route_position_[h];
-    deg_[p] += flows * route_weight_[h];
+  for (std::uint32_t h = class_[klass].route_begin; h < class_[klass].route_end; ++h) {
+    const std::uint32_t p = hop_[h].position;
+    deg_[p] += flows * hop_[h].weight;
     if (open_deg_[p] == -kInfinity) continue;
     open_deg_[p] = deg_[p];
     touch_block(p / kLanes);
@@ -343,29 +374,29 @@ void MaxMin::change_deg(std::uint32_t klass, double flows) {
 
 // A class without flows gets a group only when the next solve freezes a link of its route.
 void MaxMin::add(std::uint32_t klass, std::uint32_t flows) {
-  if (flows_[klass] == 0) count_unsettled(klass, 1);
-  flows_[klass] += flows;
-  if (group_[klass] != kNone) change(klass, group_[klass], flows);
+  if (class_[klass].flows == 0) count_unsettled(klass, 1);
+  class_[klass].flows += flows;
+  if (class_[klass].group != kNone) change(klass, class_[klass].group, flows);
   change_deg(klass, flows);
   restart_ = 0;
 }
 
 void MaxMin::remove(std::uint32_t klass, std::uint32_t flows) {
-  const std::uint32_t hop = group_[klass];
+  const std::uint32_t hop = class_[klass].group;
   if (hop != kNone) {
-    restart_ = std::min(restart_, phase_of_[route_position_[hop]]);
+    restart_ = std::min(restart_, phase_of_[hop_[hop].position]);
     change(klass, hop, -static_cast<double>(flows));
   }
   change_deg(klass, -static_cast<double>(flows));
-  flows_[klass] -= flows;
-  if (flows_[klass] > 0) return;
+  class_[klass].flows -= flows;
+  if (class_[klass].flows > 0) return;
   if (hop == kNone) count_unsettled(klass, -1);
-  group_[klass] = kNone;
+  class_[klass].group = kNone;
 }
 
 void MaxMin::count_unsettled(std::uint32_t klass, std::int32_t change) {
-  for (std::uint32_t h = route_begin_[klass]; h < route_begin_[klass + 1]; ++h)
-    unsettled_[route_position_[h]] += change;
+  for (std::uint32_t h = class_[klass].route_begin; h < class_[klass].route_end; ++h)
+    unsettled_[hop_[h].position] += change;
 }
 
 void MaxMin::set_capacity(std::uint32_t link, double capacity) {
@@ -377,16 +408,16 @@ void MaxMin::set_capacity(std::uint32_t link, double capacity) {
 
 // Moves the class to the group of `position`, which its route crosses.
 void MaxMin::move(std::uint32_t klass, std::uint32_t position) {
-  const std::uint32_t from = group_[klass];
-  std::uint32_t to = route_begin_[klass];
-  while (route_position_[to] != position) ++to;
+  const std::uint32_t from = class_[klass].group;
+  std::uint32_t to = class_[klass].route_begin;
+  while (hop_[to].position != position) ++to;
   if (from == kNone) {
     count_unsettled(klass, -1);
   } else {
-    change(klass, from, -static_cast<double>(flows_[klass]));
+    change(klass, from, -static_cast<double>(class_[klass].flows));
   }
-  change(klass, to, flows_[klass]);
-  group_[klass] = to;
+  change(klass, to, class_[klass].flows);
+  class_[klass].group = to;
   moves_.push_back({klass, from, to});
 }
 
@@ -395,11 +426,11 @@ void MaxMin::move_crossing(std::uint32_t position) {
   for (std::uint32_t slot = slot_begin_[position]; slot < slot_begin_[position + 1]; ++slot) {
     const std::uint32_t c = slot_class_[slot];
     if (c == kNone) break;
-    if (group_[c] == kNone) {
-      if (flows_[c] > 0) move(c, position);
+    if (class_[c].group == kNone) {
+      if (class_[c].flows > 0) move(c, position);
       continue;
     }
-    const std::uint32_t p = route_position_[group_[c]];
+    const std::uint32_t p = hop_[class_[c].group].position;
     if (!(frozen_[p / kLanes] >> p % kLanes & 1)) move(c, position);
   }
 }

@@ -27,7 +27,8 @@
 // (`row`) and one byte of the transposed entries that are not (`column`). A row's tiles come in runs of adjacent
 // blocks, so that eight of them are looked at as one word; the loops avoid branches on data, which would be
 // mispredicted. Links that freeze early come first in their colour, as far as the caller can tell (`rank`), so that a
-// phase finds those that are still open in few blocks.
+// phase finds those that are still open in few blocks. An entry of M is stored in one byte, or two, if none can become
+// larger: M is what does not fit into caches.
 //
 // Exactness. The weights of a link are scaled to integers (to units of its smallest weight where all are multiples of
 // it, otherwise to 2^-52 of the sum of all weights that can be active at once), so that M, deg and the frozen weight
@@ -91,8 +92,9 @@ class MaxMin {
   void solve();
 
   bool changed() const { return restart_ != kNone; }
-  std::uint32_t flows(std::uint32_t klass) const { return flows_[klass]; }
-  double rate(std::uint32_t klass) const { return level_[route_position_[group_[klass]]]; }  // of a class with flows
+  std::uint32_t flows(std::uint32_t klass) const { return class_[klass].flows; }
+  // Of a class with flows.
+  double rate(std::uint32_t klass) const { return level_[hop_[class_[klass].group].position]; }
 
   double level(std::uint32_t link) const { return level_[position_[link]]; }  // of its group when it last froze
 
@@ -101,12 +103,12 @@ class MaxMin {
   const double* levels() const { return level_.data(); }
   // Where class c's route lies in the two arrays below; the index of its group's link in them (kNone if it is empty,
   // and from its first flow to the next solve).
-  std::uint32_t route_begin(std::uint32_t klass) const { return route_begin_[klass]; }
-  std::uint32_t route_end(std::uint32_t klass) const { return route_begin_[klass + 1]; }
-  std::uint32_t group(std::uint32_t klass) const { return group_[klass]; }
-  std::uint32_t route_position(std::uint32_t hop) const { return route_position_[hop]; }
+  std::uint32_t route_begin(std::uint32_t klass) const { return class_[klass].route_begin; }
+  std::uint32_t route_end(std::uint32_t klass) const { return class_[klass].route_end; }
+  std::uint32_t group(std::uint32_t klass) const { return class_[klass].group; }
+  std::uint32_t route_position(std::uint32_t hop) const { return hop_[hop].position; }
   // Each position has a slot for every class that crosses it, padded to blocks of kLanes (padding: kNone).
-  std::uint32_t route_slot(std::uint32_t hop) const { return route_slot_[hop]; }
+  std::uint32_t route_slot(std::uint32_t hop) const { return hop_[hop].slot; }
   std::uint32_t slot_begin(std::uint32_t position) const { return slot_begin_[position]; }
   std::uint32_t slot_class(std::uint32_t slot) const { return slot_class_[slot]; }
   std::size_t slots() const { return slot_class_.size(); }
@@ -124,7 +126,7 @@ class MaxMin {
   std::uint32_t try_colours(std::size_t real_links, std::size_t words, std::vector<std::uint32_t>& colour_of);
   void colour(const MaxMinProblem& problem);
   void place_slots();
-  void add_tiles();
+  void add_tiles(const MaxMinProblem& problem);
   void change(std::uint32_t klass, std::uint32_t hop, double flows);
   void change_deg(std::uint32_t klass, double flows);
   void count_unsettled(std::uint32_t klass, std::int32_t change);
@@ -133,10 +135,13 @@ class MaxMin {
   void join(std::uint32_t position, std::uint32_t tile, std::uint64_t lanes);
   void touch_block(std::size_t block) { touched_blocks_[block / 64] |= std::uint64_t{1} << block % 64; }
   std::uint32_t find_tile(std::uint32_t position, std::uint32_t block) const;
+  double add_weight(std::size_t entry, double flows);
   std::uint32_t roll_back();
   void grow_log();
-  template <std::size_t Bytes, bool OneWord>
-  void solve_with();
+  template <std::size_t Bytes, bool OneWord, class Entry>
+  void solve_with(Entry* weight);
+  template <std::size_t Bytes>
+  void solve_at();
   void solve_sse2();
   void solve_avx2();
   void solve_avx512();
@@ -144,18 +149,21 @@ class MaxMin {
   VectorWidth width_;
 
   // Structure, fixed by build(). P positions, B blocks, H hops (class, link) with caps' pseudo-links, T tiles.
-  std::vector<std::uint32_t> position_;        // [links + pseudo-links]
-  std::vector<std::uint32_t> colour_begin_;    // [colours + 1] blocks
-  std::vector<std::uint64_t> colour_bit_;      // [B] of its colour, the last one for all colours from 63 on
-  std::uint32_t first_cap_block_ = 0;          // blocks from here on hold pseudo-links
-  LaneVector cap_;                             // [P] of a pseudo-link
-  std::vector<double> link_scale_;             // [links]
-  std::vector<std::uint32_t> route_begin_;     // [classes + 1]
-  std::vector<std::uint32_t> route_position_;  // [H]
-  std::vector<double> route_weight_;           // [H] scaled
-  std::vector<std::uint32_t> route_slot_;      // [H]
-  std::vector<std::uint32_t> slot_begin_;      // [P + 1]
-  std::vector<std::uint32_t> slots_of_;        // [P] without the padding
+  std::vector<std::uint32_t> position_;      // [links + pseudo-links]
+  std::vector<std::uint32_t> colour_begin_;  // [colours + 1] blocks
+  std::vector<std::uint64_t> colour_bit_;    // [B] of its colour, the last one for all colours from 63 on
+  std::uint32_t first_cap_block_ = 0;        // blocks from here on hold pseudo-links
+  LaneVector cap_;                           // [P] of a pseudo-link
+  std::vector<double> link_scale_;           // [links]
+  double largest_deg_ = 0;                   // what deg of a link can become
+  struct Hop {
+    std::uint32_t position;
+    std::uint32_t slot;
+    double weight;  // scaled
+  };
+  std::vector<Hop> hop_;                   // [H]
+  std::vector<std::uint32_t> slot_begin_;  // [P + 1]
+  std::vector<std::uint32_t> slots_of_;    // [P] without the padding
   std::vector<std::uint32_t> slot_class_;
   struct Run {
     std::uint32_t tile;    // the first
@@ -171,13 +179,20 @@ class MaxMin {
   };
   std::vector<std::uint32_t> word_begin_;  // [P + 1]
   std::vector<Word> words_;
-  std::vector<std::uint32_t> entry_at_;    // [P * B] kLanes * find_tile() as a table, empty if that would be too large
+  std::vector<Run> only_run_;              // [P] if no row has more than one (length 0: none), otherwise empty
+  std::vector<std::uint32_t> entry_at_;    // [P * B] else: kLanes * find_tile(), empty if that would be too large
   std::vector<std::uint32_t> only_class_;  // [8 T] the class that crosses both links; kNone if not just one
 
   // State of the flows.
-  std::vector<std::uint32_t> flows_;     // [classes]
-  std::vector<std::uint32_t> group_;     // [classes] hop
-  LaneVector weight_;                    // [8 T] M
+  struct Class {
+    std::uint32_t route_begin = 0, route_end = 0;  // hops
+    std::uint32_t flows = 0;
+    std::uint32_t group = kNone;  // hop
+  };
+  std::vector<Class> class_;  // [classes]
+  LaneVector weight_;         // [8 T] M, in one of these three
+  std::vector<std::uint16_t> weight16_;
+  std::vector<std::uint8_t> weight8_;
   std::vector<std::uint8_t> row_;        // [T], padded to read words
   std::vector<std::uint8_t> column_;     // [T], padded to read words
   LaneVector deg_;                       // [P]
@@ -203,6 +218,7 @@ class MaxMin {
   struct Giving {                            // a group frozen in the present phase
     double level;
     std::uint32_t position;
+    Run run;
     const std::uint32_t* entry_at;
   };
   std::vector<Giving> giving_;
@@ -215,6 +231,7 @@ class MaxMin {
   // Scratch of build().
   std::vector<std::uint32_t> link_begin_, link_hop_, hop_class_, by_rank_, scratch_;
   std::vector<std::uint64_t> class_colours_, met_;
+  std::vector<float> entry_sum_;  // [P] of a row of M
 };
 
 }  // namespace moesim::engine

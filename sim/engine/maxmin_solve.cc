@@ -51,6 +51,32 @@ template <>
   return _mm512_cmp_pd_mask(_mm512_load_pd(lanes), _mm512_set1_pd(x), _CMP_LE_OQ);
 }
 
+// Entries of M as doubles. (The masks spare GCC 12 a false warning.)
+template <std::size_t Bytes, class Entry>
+[[gnu::always_inline]] inline void entries(const Entry* entry, typename Vector<Bytes>::Type& out) {
+  for (std::size_t i = 0; i < Bytes / sizeof(double); ++i) out[i] = static_cast<double>(entry[i]);
+}
+template <>
+[[gnu::target("avx2")]] inline void entries<32, std::uint8_t>(const std::uint8_t* entry, Vector<32>::Type& out) {
+  std::int32_t bytes = 0;
+  std::memcpy(&bytes, entry, sizeof bytes);
+  out = _mm256_cvtepi32_pd(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(bytes)));
+}
+template <>
+[[gnu::target("avx2")]] inline void entries<32, std::uint16_t>(const std::uint16_t* entry, Vector<32>::Type& out) {
+  out = _mm256_cvtepi32_pd(_mm_cvtepu16_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(entry))));
+}
+template <>
+[[gnu::target("avx512f")]] inline void entries<64, std::uint8_t>(const std::uint8_t* entry, Vector<64>::Type& out) {
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(entry));
+  out = _mm512_maskz_cvtepi32_pd(kAllLanes, _mm256_cvtepu8_epi32(bytes));
+}
+template <>
+[[gnu::target("avx512f")]] inline void entries<64, std::uint16_t>(const std::uint16_t* entry, Vector<64>::Type& out) {
+  const __m128i words = _mm_loadu_si128(reinterpret_cast<const __m128i*>(entry));
+  out = _mm512_maskz_cvtepi32_pd(kAllLanes, _mm256_cvtepu16_epi32(words));
+}
+
 // The smallest of a block.
 template <std::size_t Bytes>
 [[gnu::always_inline]] inline double lowest_lane(const typename Vector<Bytes>::Type* pieces) {
@@ -64,8 +90,8 @@ template <std::size_t Bytes>
 }  // namespace
 
 // OneWord: there are at most 64 blocks.
-template <std::size_t Bytes, bool OneWord>
-[[gnu::always_inline]] inline void MaxMin::solve_with() {
+template <std::size_t Bytes, bool OneWord, class Entry>
+[[gnu::always_inline]] inline void MaxMin::solve_with(Entry* weight) {
   using Piece = typename Vector<Bytes>::Type;
   constexpr std::size_t kPiece = Bytes / sizeof(double), kPieces = kLanes / kPiece;
   const auto piece = [](double* p) __attribute__((always_inline))->Piece& { return *reinterpret_cast<Piece*>(p); };
@@ -82,7 +108,7 @@ template <std::size_t Bytes, bool OneWord>
   Giving* const giving = giving_.data();
   const std::uint32_t* const entry_at = entry_at_.data();
   const bool has_entry_at = !entry_at_.empty();
-  double* const weight = weight_.data();
+  const Run* const only_run = only_run_.empty() ? nullptr : only_run_.data();
   const std::uint8_t* const row = row_.data();
   const std::uint8_t* const column = column_.data();
   double* const open_deg = open_deg_.data();
@@ -221,7 +247,8 @@ template <std::size_t Bytes, bool OneWord>
     // Who joins the groups frozen now, and which blocks they touch.
     for (std::uint32_t i = first; i < count; ++i) {
       const std::uint32_t p = order[i];
-      giving[i - first] = {level[p], p, entry_at + std::size_t{p} * blocks};
+      giving[i - first] = {level[p], p, only_run == nullptr ? Run{} : only_run[p],
+                           has_entry_at ? entry_at + std::size_t{p} * blocks : nullptr};
       if (unsettled[p] != 0) move_crossing(p);
       const Word* const end = all_words + word_begin[p + 1];
       for (const Word* w = all_words + word_begin[p]; w != end; ++w) {
@@ -251,13 +278,20 @@ template <std::size_t Bytes, bool OneWord>
         left[j] = piece(before + j * kPiece);
         gone[j] = piece(before + kLanes + j * kPiece);
       }
-      const auto take = [&](double its_level, double* w) __attribute__((always_inline)) {
+      const auto take = [&](double its_level, const Entry* w) __attribute__((always_inline)) {
         for (std::size_t j = 0; j < kPieces; ++j) {
-          left[j] -= its_level * piece(w + j * kPiece);
-          gone[j] += piece(w + j * kPiece);
+          Piece taken;
+          entries<Bytes, Entry>(w + j * kPiece, taken);
+          left[j] -= its_level * taken;
+          gone[j] += taken;
         }
       };
-      if (has_entry_at) {
+      if (only_run != nullptr) {
+        for (const Giving* g = giving; g != giving_end; ++g) {
+          const std::uint32_t k = block - g->run.block;  // wraps around for a block before the run
+          take(g->level, weight + std::size_t{k < g->run.length ? g->run.tile + k : 0} * kLanes);
+        }
+      } else if (has_entry_at) {
         for (const Giving* g = giving; g != giving_end; ++g) take(g->level, weight + g->entry_at[block]);
       } else {
         for (const Giving* g = giving; g != giving_end; ++g)
@@ -323,13 +357,18 @@ std::uint32_t MaxMin::find_tile(std::uint32_t position, std::uint32_t block) con
   return block - run.block < run.length ? run.tile + (block - run.block) : 0;
 }
 
-void MaxMin::solve_sse2() { current_.size() <= 64 ? solve_with<16, true>() : solve_with<16, false>(); }
-[[gnu::target("avx2")]] void MaxMin::solve_avx2() {
-  current_.size() <= 64 ? solve_with<32, true>() : solve_with<32, false>();
+template <std::size_t Bytes>
+[[gnu::always_inline]] inline void MaxMin::solve_at() {
+  const auto with = [&](auto* weight) __attribute__((always_inline)) {
+    current_.size() <= 64 ? solve_with<Bytes, true>(weight) : solve_with<Bytes, false>(weight);
+  };
+  if (!weight8_.empty()) return with(weight8_.data());
+  if (!weight16_.empty()) return with(weight16_.data());
+  with(weight_.data());
 }
-[[gnu::target("avx512f")]] void MaxMin::solve_avx512() {
-  current_.size() <= 64 ? solve_with<64, true>() : solve_with<64, false>();
-}
+void MaxMin::solve_sse2() { solve_at<16>(); }
+[[gnu::target("avx2")]] void MaxMin::solve_avx2() { solve_at<32>(); }
+[[gnu::target("avx512f")]] void MaxMin::solve_avx512() { solve_at<64>(); }
 
 void MaxMin::solve() {
   if (restart_ == kNone) {

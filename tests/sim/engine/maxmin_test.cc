@@ -132,6 +132,37 @@ TEST_CASE("The loops for all vector widths give the same bits") {
   }
 }
 
+TEST_CASE("Entries of one, two and eight bytes give the same bits") {
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    std::vector<std::vector<double>> results;
+    for (const std::uint32_t room : {4, 300, 100'000}) {
+      base::RandomStream random(seed, "entries");
+      MaxMinProblem problem = random_problem(random, {40, 120, false, true});
+      problem.room.assign(120, room);
+      MaxMin solver;
+      solver.build(problem);
+      std::vector<std::uint32_t> flows(120);
+      std::vector<double> all;
+      for (int step = 0; step < 100; ++step) {
+        change(random, solver, problem, flows);
+        const auto c = static_cast<std::uint32_t>(random.below(120));
+        // As many as only some storages could hold, if they held what they need not.
+        if (flows[c] == 0) solver.add(c, room);
+        solver.solve();
+        if (flows[c] == 0) solver.remove(c, room);
+        solver.solve();
+        const auto rates = rates_of(solver, flows);
+        all.insert(all.end(), rates.begin(), rates.end());
+      }
+      results.push_back(std::move(all));
+    }
+    for (const auto& result : results) {
+      REQUIRE(result.size() == results.front().size());
+      for (std::size_t i = 0; i < result.size(); ++i) CHECK(result[i] == results.front()[i]);
+    }
+  }
+}
+
 TEST_CASE("The certificate of classes accepts max-min rates and says what is wrong with others") {
   // One long class over both links, two flows of a class on the first, one with a cap on the second.
   const MaxMinProblem problem{{10, 4},  {0, 2, 3, 4}, {0, 1, 0, 1}, {1, 1, 2, 1}, {engine::kNoCap, engine::kNoCap, 1.5},
