@@ -32,11 +32,39 @@ std::vector<results::Result> run_all(const std::vector<sim::Scenario>& scenarios
   return results;
 }
 
+const char* scope_of(const sim::Scenario& scenario) {
+  return scenario.whole ? "whole-model steps (step.scope \"model\")" : "MoE layers (step.scope \"moe_layer\")";
+}
+
+void check_scopes(const std::vector<sim::Scenario>& scenarios, const sim::Scenario& base) {
+  for (const sim::Scenario& scenario : scenarios) {
+    if ((scenario.whole == nullptr) == (base.whole == nullptr)) continue;
+    throw base::InputError("", "",
+                           "\"" + scenario.name + "\" runs " + scope_of(scenario) + ", \"" + base.name + "\" runs " +
+                               scope_of(base) + ": there is no speedup between them",
+                           "the same step.scope in all");
+  }
+}
+
+// Frameworks bring experts of their own: a part of such a speedup is that of the experts' kernels.
+std::string other_experts(const sim::Scenario& scenario, const sim::Scenario& base) {
+  using lowering::ExpertKernel;
+  const auto chosen = [](const sim::Scenario& s) {
+    return s.model.experts > 0 && s.expert_kernel != ExpertKernel::Fused && s.expert_kernel != ExpertKernel::Roofline;
+  };
+  if (!chosen(scenario) || !chosen(base) || scenario.expert_kernel == base.expert_kernel) return "";
+  return "experts run on " + std::string(to_string(scenario.expert_kernel)) + " in \"" + scenario.name + "\" and on " +
+         std::string(to_string(base.expert_kernel)) + " in \"" + base.name +
+         "\", as the frameworks behind their communication kernels do: a part of the speedup is that of these kernels "
+         "(--set experts.kernel=... runs the same on both)";
+}
+
 }  // namespace
 
 results::Comparison compare(const std::vector<sim::Scenario>& scenarios, const std::string& baseline, int threads) {
   results::Comparison comparison;
   comparison.baseline = find_baseline(scenarios, baseline);
+  check_scopes(scenarios, scenarios[comparison.baseline]);
   comparison.results = run_all(scenarios, threads);
   const results::Result& base = comparison.results[comparison.baseline];
   for (const results::Result& result : comparison.results) {
@@ -50,6 +78,9 @@ results::Comparison compare(const std::vector<sim::Scenario>& scenarios, const s
       comparison.warnings.push_back("\"" + result.name + "\" runs " + result.scope + "; \"" + base.name + "\" runs " +
                                     base.scope);
   }
+  for (const sim::Scenario& scenario : scenarios)
+    if (std::string text = other_experts(scenario, scenarios[comparison.baseline]); !text.empty())
+      comparison.warnings.push_back(std::move(text));
   return comparison;
 }
 

@@ -144,9 +144,7 @@ StepOutcome run_step(const std::string& file, const Json& scenario, std::int32_t
     const bool sample = moe_layers > 0 && moe_layers < whole.moe_layers();
     if (!sample) {
       const sim::Scenario all = read(file, json);
-      StepOutcome out = summarise(all, whole, sim::run(all));
-      if (all.whole->fit) out.run.largest_batch = largest_batch(file, scenario, whole, all);
-      return out;
+      return summarise(all, whole, sim::run(all));
     }
     json["model"] = workloads::to_json(with_moe_layers(whole, moe_layers));
     const bool largest = json["step"].contains("batch") && json["step"]["batch"] == "largest";

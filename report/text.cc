@@ -1,6 +1,7 @@
 #include "report/text.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "base/error.h"
@@ -264,6 +265,11 @@ std::string text(const Comparison& comparison) {
   Table table(std::move(header));
   std::size_t column = 0;
   add_row(table, comparison, "speedup", [&](const Result&) { return factor(comparison.speedup[column++]); });
+  // Of the quotient, as if nothing were shared between the two; a kernel that both run errs alike in both.
+  add_row(table, comparison, "  80 % interval, at most", [&](const Result& r) {
+    const double width = std::hypot(std::log1p(r.error), std::log1p(base.error));
+    return &r == &base || width == 0 ? std::string("-") : "+- " + percent(std::expm1(width));
+  });
   add_row(table, comparison, "tokens/s/GPU" + of, [](const Result& r) { return rate(r.tokens_per_s_per_gpu); });
   const auto serving = [&](const std::string& label, auto cell) {
     add_row(table, comparison, label, [&](const Result& r) { return r.serving ? cell(*r.serving) : std::string("-"); });

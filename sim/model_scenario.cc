@@ -183,34 +183,31 @@ void check_memory(const JsonObject& root, const workloads::Model& model, const p
     scenario.batch = 1;
   }
   scenario.kv_of_copy.assign(static_cast<std::size_t>(scenario.plan.attention_dp), scenario.kv_mean);
-  memory.communication = communication_memory(kernel, model, scenario);
+  // All pipeline stages are busy: each holds the caches of as many micro-batches.
+  const std::int64_t per_stage = scenario.plan.pp;
+  const std::int64_t prompts =
+      scenario.prefill_tokens > 0 ? (scenario.prefill_tokens + scenario.prompt_tokens - 1) / scenario.prompt_tokens : 0;
+  const auto fit_of = [&](std::int64_t batch) {  // the kernel's buffers grow with the batch
+    scenario.batch = batch;
+    memory.communication = communication_memory(kernel, model, scenario);
+    return workloads::memory_fit(model, scenario.plan, memory, (batch + prompts) * per_stage);
+  };
+  const std::int64_t batch = scenario.batch;
   if (!profile.ideal) {
-    // All pipeline stages are busy: each holds the caches of as many micro-batches.
-    const std::int64_t per_stage = scenario.plan.pp;
-    if (largest) {
-      const auto fit = workloads::memory_fit(model, scenario.plan, memory, 1);
-      std::int64_t least = 1, most = fit.largest / per_stage;
-      if (most == 0) step.member("batch").fail(describe(fit, memory), "a plan or GPUs that hold the model");
-      while (least < most) {  // buffers grow with the batch
-        scenario.batch = least + (most - least + 1) / 2;
-        memory.communication = communication_memory(kernel, model, scenario);
-        if (workloads::memory_fit(model, scenario.plan, memory, scenario.batch * per_stage).fits())
-          least = scenario.batch;
-        else
-          most = scenario.batch - 1;
-      }
-      scenario.batch = least;
-      memory.communication = communication_memory(kernel, model, scenario);
+    workloads::MemoryFit fit = fit_of(batch);
+    std::int64_t most = 0, above = std::max<std::int64_t>(0, fit_of(1).largest / per_stage - prompts) + 1;
+    while (above - most > 1) {
+      const std::int64_t middle = most + (above - most) / 2;
+      (fit_of(middle).fits() ? most : above) = middle;
     }
-    const std::int64_t prompts = scenario.prefill_tokens > 0
-                                     ? (scenario.prefill_tokens + scenario.prompt_tokens - 1) / scenario.prompt_tokens
-                                     : 0;
-    const std::int64_t sequences = (scenario.batch + prompts) * per_stage;
-    scenario.fit = workloads::memory_fit(model, scenario.plan, memory, sequences);
-    if (!scenario.fit->fits()) {
+    if (largest && most == 0) step.member("batch").fail(describe(fit, memory), "a plan or GPUs that hold the model");
+    fit = fit_of(largest ? most : batch);
+    fit.largest = most * per_stage;
+    scenario.fit = fit;
+    if (!fit.fits()) {
       const JsonNode blamed = step.json().contains("batch") ? step.member("batch") : step.member("prefill_tokens");
-      blamed.fail(std::to_string(sequences) +
-                      " sequences in each copy of attention do not fit: " + describe(*scenario.fit, memory),
+      blamed.fail(std::to_string((batch + prompts) * per_stage) +
+                      " sequences in each copy of attention do not fit: " + describe(fit, memory),
                   "fewer of them, another plan, or more GPUs");
     }
   }
@@ -264,12 +261,10 @@ std::string make_model_routing(const RoutingInputs& in, ModelScenario& scenario,
   const std::int64_t per_rank = first.back();
   const std::int32_t moe_layers = model.moe_layers();
   scenario.routing.assign(static_cast<std::size_t>(moe_layers) + static_cast<std::size_t>(scenario.draft_tokens), {});
-  std::string source;
   base::parallel_for(scenario.routing.size(), in.threads, [&](std::size_t i) {
     const bool draft = static_cast<std::int32_t>(i) >= moe_layers;
     const std::int32_t layer = std::min(static_cast<std::int32_t>(i), moe_layers - 1);
     const workloads::Trace trace = routing.layer(layer, per_rank, senders);
-    if (i == 0) source = trace.source;
     for (std::int32_t b = 0; b < scenario.micro_batches; ++b) {
       const auto batch = static_cast<std::size_t>(b);
       step::StepRouting& out = scenario.routing[i].emplace_back();
@@ -303,7 +298,8 @@ std::string make_model_routing(const RoutingInputs& in, ModelScenario& scenario,
   }
   if (placement.strategy() != workloads::PlacementStrategy::Contiguous)
     scenario.notes.push_back("placement " + placement.describe());
-  return source;
+  scenario.routing_drawn = routing.drawn();
+  return routing.source();
 }
 
 void fill_serving(const ModelScenario& scenario, const std::string& phase, results::Result& result) {

@@ -47,6 +47,7 @@ struct ModelScenario {
   workloads::MemoryRequest memory;
   std::optional<workloads::MemoryFit> fit;              // absent: not checked
   std::vector<std::vector<step::StepRouting>> routing;  // [MoE layers, then drafts][micro-batches]
+  bool routing_drawn = false;                           // by a seed, wholly or in part
   std::vector<std::string> notes;
 
   // Mean output tokens of a sequence in one step: 1 + a + ... + a^drafts.

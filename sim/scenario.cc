@@ -135,8 +135,10 @@ void make_traffic(const JsonObject& root, int threads, Scenario& scenario) {
     if (scenario.kernel != "ideal")
       layer.moe_tokens =
           lowering::moe_tokens(trace.layer(0), layer.placement, layer.traffic, tokens, domains, kernel->needs());
-    if (i == 0) scenario.routing_source = trace.source;
+    if (scenario.layers.size() == 1) scenario.routing_source = trace.source;
   });
+  if (scenario.layers.size() > 1) scenario.routing_source = routing.source();
+  scenario.routing_drawn = routing.drawn();
   if (!plain) scenario.placement_effect = "placement " + placement.describe() + "; " + workloads::describe(effect);
 }
 
@@ -266,6 +268,7 @@ void read_whole_model(const JsonObject& root, int threads, Scenario& scenario) {
                                kernel.get(),    scenario.dispatch_bytes + scenario.combine_bytes,
                                threads};
     scenario.routing_source = make_model_routing(inputs, *whole, scenario.warnings);
+    scenario.routing_drawn = whole->routing_drawn;
   }
   scenario.whole = std::move(whole);
 }
@@ -459,6 +462,10 @@ results::Result run(const Scenario& scenario, int threads) {
     result.assumptions.insert(result.assumptions.begin(), "communication kernel chosen: \"" + scenario.kernel + "\" (" +
                                                               scenario.kernel_choice + ")");
   }
+  if (scenario.routing_drawn)
+    result.assumptions.emplace_back(
+        "the routing is one draw: how the load of the busiest GPU differs from draw to draw is not in the intervals "
+        "(--seed takes another)");
   if (!scenario.placement_effect.empty()) result.assumptions.push_back(scenario.placement_effect);
   result.warnings = scenario.warnings;
   result.provenance.version = base::version();

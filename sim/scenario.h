@@ -53,6 +53,7 @@ struct Scenario {
   std::vector<ScenarioLayer> layers;           // of scope "moe_layer"
   std::shared_ptr<const ModelScenario> whole;  // of scope "model", null otherwise
   std::string routing_source;                  // of the first layer
+  bool routing_drawn = false;                  // by a seed, wholly or in part
   std::string placement_effect;                // what a placement other than contiguous does, in words
   std::string phase;
   std::int64_t tokens_per_gpu = 0;

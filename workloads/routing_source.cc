@@ -151,6 +151,8 @@ std::vector<std::uint16_t> resampled(const Trace& trace, std::int32_t moe_layer,
   return ids;
 }
 
+std::string of_layer(std::int32_t moe_layer) { return ", MoE layer " + std::to_string(moe_layer) + " (from 0)"; }
+
 }  // namespace
 
 struct RoutingSource::State {
@@ -217,7 +219,7 @@ Trace RoutingSource::layer(std::int32_t moe_layer, std::int64_t tokens_per_rank,
   const std::int64_t tokens = tokens_per_rank * ranks;
   if (state_->recording) {
     const Trace& trace = *state_->recording;
-    const std::string source = trace.source + " layer " + std::to_string(moe_layer);
+    const std::string source = trace.source + of_layer(moe_layer);
     if (trace.tokens < tokens && state_->extend)
       return one_layer(model, resampled(trace, moe_layer, tokens, *state_->extend),
                        source + ", passes drawn anew after the first " + std::to_string(trace.tokens) +
@@ -233,32 +235,34 @@ Trace RoutingSource::layer(std::int32_t moe_layer, std::int64_t tokens_per_rank,
     return one_layer(model, {ids.begin(), ids.end()}, source);
   }
   if (state_->draws())
-    return one_layer(model, state_->draw(moe_layer, tokens),
-                     state_->drawn_from() + " layer " + std::to_string(moe_layer));
+    return one_layer(model, state_->draw(moe_layer, tokens), state_->drawn_from() + of_layer(moe_layer));
   return one_layer(model, balanced_routing({model.experts, model.top_k, ranks, tokens_per_rank}), "balanced");
 }
+
+std::string RoutingSource::source() const {
+  if (state_->recording) return state_->recording->source;
+  return state_->draws() ? state_->drawn_from() : "balanced";
+}
+
+bool RoutingSource::drawn() const { return state_->draws() || state_->extend; }
 
 Trace RoutingSource::tokens(std::int32_t moe_layer, std::int64_t first, std::int64_t count) const {
   const Model& model = state_->model;
   MOESIM_CHECK(moe_layer >= 0 && moe_layer < model.moe_layers(), "an MoE layer of the model");
   MOESIM_CHECK(first >= 0 && count > 0, "tokens to route");
   std::vector<std::uint16_t> ids;
-  std::string source = "balanced";
   if (state_->recording) {
     const Trace& trace = *state_->recording;
     const std::int64_t from = std::min(first, trace.tokens), left = trace.tokens - from;
     const auto part = trace.layer(moe_layer).slice(from, std::min(count, left)).experts;
     ids.assign(part.begin(), part.end());
-    source = trace.source;
   } else if (state_->draws()) {
     ids = state_->draw(moe_layer, first + count);
     ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(first * model.top_k));
-    source = state_->drawn_from();
   } else {
     ids = balanced_routing({model.experts, model.top_k, 1, count});
   }
-  return one_layer(model, std::move(ids),
-                   source + " layer " + std::to_string(moe_layer) + " from token " + std::to_string(first));
+  return one_layer(model, std::move(ids), source() + of_layer(moe_layer) + " from token " + std::to_string(first));
 }
 
 Trace read_routing(const JsonNode& node, const RoutingRequest& request, std::vector<std::string>& warnings) {

@@ -51,6 +51,10 @@ class RoutingSource {
   // Tokens [first, first + count) of one layer, or as many of them as a recording has (perhaps none); every balanced
   // token is like the others.
   Trace tokens(std::int32_t moe_layer, std::int64_t first, std::int64_t count) const;
+  // Where the routing of all layers is from, as in `source` of a layer.
+  std::string source() const;
+  // Whether a seed decides on it, wholly or in part.
+  bool drawn() const;
 
  private:
   struct State;

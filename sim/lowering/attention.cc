@@ -146,7 +146,7 @@ KernelCost decode_attention_cost(const AttentionShape& shape, const profile::Pro
   const auto most_splits = static_cast<int>(std::max(1.0, std::floor(sms / groups)));
   for (int count = 1; count <= most_splits; ++count) {
     const double splits = count;
-    const double waves = std::ceil(groups * splits / sms);
+    const double waves = std::max(1.0, groups * splits / sms);  // more blocks than SMs are shared out evenly
     const double blocks = waves * std::ceil(steps / splits) * step + (waves - 1) * ends;
     const double partial = 2 * kPartialBytes * requests * query_heads * splits * value;
     const double reduce =
