@@ -38,6 +38,7 @@ struct Output {
     namespace fs = std::filesystem;
     std::error_code ignored;
     const fs::file_status status = fs::status(path, ignored);
+    if (path == "-") throw InputError(path, "", "is no file", "a file's name, or /dev/stdout");
     if (fs::is_directory(status)) throw InputError(path, "", "is a directory", "a file");
     in_place = fs::exists(status) && !fs::is_regular_file(status);
     if (fs::is_regular_file(status)) target = fs::canonical(path).string();

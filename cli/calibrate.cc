@@ -76,7 +76,7 @@ void print_parameters(const validation::FromLogs& result, const validation::Kern
 void fit_one(const Options& options, std::ostream& out) {
   if (options.files.empty()) throw base::InputError("--table", "", "is missing", "a measured table or log, or --all");
   if (options.output.empty()) throw base::InputError("-o", "", "is missing", "the profile to write");
-  check_outputs({options.output});
+  check_outputs("", {options.output});
   const validation::FromLogs result = validation::from_logs(options.files, options.from);
   print(result, out);
   base::write_file(options.output, profile::to_json(result.profile).dump(2) + "\n");

@@ -1,10 +1,12 @@
 #include <cmath>
 #include <memory>
+#include <optional>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/calibrate.h"
+#include "cli/progress.h"
 #include "cli/scenario_options.h"
 #include "planning/sensitivity.h"
 #include "report/table.h"
@@ -103,7 +105,7 @@ void add_calibrate_check(CLI::App& verb, Context& context) {
   const auto options = std::make_shared<Options>();
   CLI::App* check =
       verb.add_subcommand("check", "Is a profile complete for these scenarios, and what should be measured next");
-  check->add_option("SCENARIO", options->scenarios, "Scenario files")->required();
+  check->add_option("SCENARIO", options->scenarios, "Scenario files; or a result file to repeat")->required();
   check->add_option("--baseline", options->baseline, "Name of the scenario that counts as 1x (default: the first)");
   check->add_option("--top", options->top, "So many of what to measure next")->capture_default_str();
   options->add_to(*check);
@@ -112,12 +114,20 @@ void add_calibrate_check(CLI::App& verb, Context& context) {
       "Example: moesim calibrate check examples/10-pcie-box.json examples/13-gb200-nvl72.json");
   check->callback([options, &context] {
     context.action = [options, &context] {
-      check_outputs({options->json});
+      check_outputs(options->json);
       std::vector<sim::Scenario> scenarios;
-      for (const std::string& path : options->scenarios) scenarios.push_back(options->load(path));
-      const planning::Sensitivity result = planning::sensitivity(scenarios, options->baseline, options->threads);
-      print(result, options->top, context.out);
-      base::Json json = {{"schema", "moesim.sensitivity/1"}, {"candidates", base::Json::array()}};
+      for (const base::JsonDocument& document : read_scenarios(options->scenarios))
+        scenarios.push_back(options->load(document));
+      const std::string baseline = options->baseline.empty() ? stored_baseline(options->scenarios) : options->baseline;
+      std::optional<Progress> progress(std::in_place, context.terminal, "running each scenario a few hundred times");
+      const planning::Sensitivity result = planning::sensitivity(scenarios, baseline, options->threads);
+      progress.reset();
+      print(result, options->top, words(options->json, context));
+      base::Json json = {{"schema", "moesim.sensitivity/1"},
+                         {"baseline", scenarios[result.baseline].name},
+                         {"scenarios", base::Json::array()},
+                         {"candidates", base::Json::array()}};
+      for (const sim::Scenario& scenario : scenarios) json["scenarios"].push_back(base::Json::parse(scenario.text));
       for (const planning::Candidate& c : result.candidates)
         json["candidates"].push_back({{"kernel", c.kernel},
                                       {"number", c.what},
@@ -126,7 +136,7 @@ void add_calibrate_check(CLI::App& verb, Context& context) {
                                       {"source", to_string(c.source)},
                                       {"log_time", c.time},
                                       {"log_speedup", c.speedup}});
-      write_json(options->json, json.dump(2));
+      write_json(options->json, json.dump(2), context);
     };
   });
 }

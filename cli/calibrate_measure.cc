@@ -80,7 +80,7 @@ void run_kernels(const std::string& program, const std::string& document, bool q
 }
 
 void measure(const Options& options, Context& context) {
-  check_outputs({options.output});
+  check_outputs("", {options.output});
   std::string document = options.samples;
   if (document.empty()) {
     const std::string program = build_of_kernels(options.kernels);

@@ -1,11 +1,13 @@
 #include "planning/compare.h"
 
 #include <memory>
+#include <optional>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/curve.h"
+#include "cli/progress.h"
 #include "cli/scenario_options.h"
 #include "cli/vary.h"
 #include "cli/verb.h"
@@ -25,23 +27,27 @@ results::Comparison side_by_side(const Options& options) {
   std::vector<std::string> refused;
   std::vector<Variant> variants = variants_of(options.kernels, options.vary);
   if (variants.empty()) variants.emplace_back();
-  for (const std::string& path : options.scenarios) {
+  const std::vector<base::JsonDocument> documents = read_scenarios(options.scenarios);
+  for (const base::JsonDocument& document : documents) {
     for (const Variant& variant : variants) {
       std::vector<std::string> sets = variant.sets;
       if (!variant.name.empty()) {
-        const bool single = options.scenarios.size() == 1;
-        const std::string name = single ? variant.name : options.load(path).name + ", " + variant.name;
+        const bool single = documents.size() == 1;
+        const std::string name = single ? variant.name : options.load(document).name + ", " + variant.name;
         sets.push_back("name=" + base::Json(name).dump());
       }
       try {
-        scenarios.push_back(options.load(path, sets));
+        scenarios.push_back(options.load(document, sets));
       } catch (const base::InputError& error) {
         if (!variant.may_be_refused || error.place() != "/communication/kernel") throw;
         refused.push_back("not compared: " + std::string(error.what()));
       }
     }
   }
-  results::Comparison comparison = planning::compare(scenarios, options.baseline, options.threads);
+  std::string baseline = options.baseline;
+  if (baseline.empty() && options.kernels.empty() && options.vary.empty())
+    baseline = stored_baseline(options.scenarios);
+  results::Comparison comparison = planning::compare(scenarios, baseline, options.threads);
   comparison.warnings.insert(comparison.warnings.end(), refused.begin(), refused.end());
   return comparison;
 }
@@ -51,7 +57,7 @@ results::Comparison side_by_side(const Options& options) {
 void add_compare(CLI::App& program, Context& context) {
   const auto options = std::make_shared<Options>();
   CLI::App* verb = program.add_subcommand("compare", "Run several scenarios side by side: speedups, and why");
-  verb->add_option("SCENARIO", options->scenarios, "Scenario files")->required();
+  verb->add_option("SCENARIO", options->scenarios, "Scenario files; or a result file to repeat")->required();
   verb->add_option("--baseline", options->baseline, "Name of the scenario that counts as 1x (default: the first)");
   verb->add_option(
       "--kernels", options->kernels,
@@ -68,17 +74,29 @@ void add_compare(CLI::App& program, Context& context) {
       "         moesim compare examples/12-hgx-h200-9-nodes.json --kernels all\n"
       "         moesim compare examples/11-hgx-h100.json --vary step.tokens_per_gpu=16,64,256\n"
       "         moesim compare --curve examples/61-decode-step-h200.json examples/60-decode-step.json");
-  verb->callback([options, &context] {
-    context.action = [options, &context] {
-      check_outputs({options->json, options->curve.csv});
+  verb->callback([options, verb, &context] {
+    context.action = [options, verb, &context] {
+      check_outputs(options->json, {options->curve.csv});
+      if (is_curve(options->scenarios)) {
+        for (const char* other : {"--kernels", "--vary", "--baseline"})
+          if (verb->count(other) > 0)
+            throw base::InputError(other, "", "beside a stored curve", "the scenarios that it was made of");
+        repeat_curve(*options, options->curve, *verb, options->scenarios.front(), context);
+        return;
+      }
+      for (const char* needs : {"--users", "--batches", "--csv", "--layers", "--draws"})
+        if (!options->curve.asked && verb->count(needs) > 0)
+          throw base::InputError(needs, "", "has no effect", "--curve beside it");
       if (options->curve.asked) {
         const auto variants = variants_of(options->kernels, options->vary);
         run_curve(*options, options->curve, options->scenarios, variants, options->baseline, context);
         return;
       }
+      std::optional<Progress> progress(std::in_place, context.terminal, "comparing scenarios");
       const results::Comparison comparison = side_by_side(*options);
-      context.out << report::text(comparison);
-      write_json(options->json, results::to_json(comparison).dump(2));
+      progress.reset();
+      words(options->json, context) << report::text(comparison);
+      write_json(options->json, results::to_json(comparison).dump(2), context);
     };
   });
 }

@@ -6,14 +6,15 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <ostream>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
-#include "base/patch.h"
 #include "base/version.h"
+#include "cli/checks.h"
 #include "planning/curve.h"
 #include "report/curve.h"
 
@@ -41,10 +42,18 @@ planning::StepFunction runner(const std::string& file, int layers, const std::st
 
 }  // namespace
 
+std::string stored_users(const base::JsonNode& inputs) {
+  std::string text;
+  const base::JsonNode users = inputs.member("users");
+  for (std::size_t i = 0; i < users.size(); ++i)
+    text += (i > 0 ? "," : "") + base::format_number(users.at(i).number(), 17);
+  return text;
+}
+
 void SamplingOptions::add_to(CLI::App& verb) {
   verb.add_option("--layers", layers, "MoE layers to run of each model, scaled to all of them (0: all); default 8")
-      ->check(CLI::Range(0, 1024));
-  verb.add_option("--draws", draws, "Joint draws for the intervals of ratios")->check(CLI::Range(0, 100000));
+      ->check(whole_number_in(0, 1024));
+  verb.add_option("--draws", draws, "Joint draws for the intervals of ratios")->check(whole_number_in(0, 100000));
 }
 
 void CurveOptions::add_to(CLI::App& verb) {
@@ -53,9 +62,17 @@ void CurveOptions::add_to(CLI::App& verb) {
       "Whole-model decode steps: throughput per GPU at equal tokens/s/user, the best of all batches, --kernels "
       "and --vary");
   verb.add_option("--users", users, "With --curve: tokens/s/user, comma-separated; default 20,30,...,150");
-  verb.add_option("--batches", batches, "With --curve: batches to run, at most")->check(CLI::Range(2, 1000));
+  verb.add_option("--batches", batches, "With --curve: batches to run, at most")->check(whole_number_in(2, 1000));
   verb.add_option("--csv", csv, "With --curve: write the curve to this file");
   sampling.add_to(verb);
+}
+
+planning::StepFunction counted(planning::StepFunction run, Progress& progress) {
+  return [run = std::move(run), &progress](const Json& scenario) {
+    planning::StepOutcome outcome = run(scenario);
+    progress.count();
+    return outcome;
+  };
 }
 
 std::vector<double> read_users(const std::string& text) {
@@ -74,8 +91,9 @@ std::vector<double> read_users(const std::string& text) {
 
 base::JsonDocument load_document(const ScenarioOptions& options, const std::string& path,
                                  const std::vector<std::string>& more) {
-  base::JsonDocument document = base::load_json(path);
-  for (const std::string& set : options.all_sets(more)) base::apply_set(document, set);
+  base::JsonDocument document = options.patched(read_scenario_file(path), more);
+  sim::make_paths_absolute(*document.root, path);
+  if (document.root->is_object()) (*document.root)["name"] = name_of(document);
   return document;
 }
 
@@ -92,13 +110,61 @@ std::string sampling_words(int layers, const std::vector<std::pair<std::string, 
          base::format_number(100 * worst, 2) + " % from that of all layers.";
 }
 
-void run_curve(const ScenarioOptions& scenario, const CurveOptions& options, const std::vector<std::string>& paths,
-               const std::vector<Variant>& variants, const std::string& baseline, Context& context) {
+namespace {
+
+planning::CurveRequest request_of(const ScenarioOptions& scenario, const CurveOptions& options) {
   planning::CurveRequest request;
   request.users = read_users(options.users);
   request.batches = options.batches;
   request.draws.count = options.sampling.draws;
   request.threads = scenario.threads;
+  return request;
+}
+
+// `paths`: of a file of each cluster. `series`: one scenario with a value varied.
+void finish(planning::CurveRequest request, const std::vector<std::string>& paths, bool series,
+            const ScenarioOptions& scenario, const CurveOptions& options, Context& context) {
+  const auto start = std::chrono::steady_clock::now();
+  std::optional<Progress> progress(std::in_place, context.terminal, "curves", "decode steps");
+  for (planning::CurveCluster& cluster : request.clusters) cluster.run = counted(cluster.run, *progress);
+  results::CurveComparison curve = planning::make_curve(request);
+  std::vector<std::pair<std::string, Json>> checks;  // the middle of each side, in the option that is best there
+  for (std::size_t c = 0; c < request.clusters.size(); ++c) {
+    std::vector<const results::StepRun*> best;
+    for (const results::OperatingPoint& point : curve.clusters[c].points)
+      if (point.reached()) best.push_back(&point.near);
+    for (const planning::CurveOption& option : request.clusters[c].options) {
+      if (best.empty() || best[best.size() / 2]->option != option.name) continue;
+      checks.emplace_back(paths[c], option.scenario);
+      checks.back().second["step"]["batch"] = best[best.size() / 2]->batch;
+    }
+  }
+  curve.sampling = sampling_words(options.sampling.layers, checks);
+  curve.scope = curve.model + ", decode";
+  curve.series = series;
+  curve.version = base::version();
+  Json scenarios = Json::array();
+  for (const planning::CurveCluster& cluster : request.clusters)
+    for (const planning::CurveOption& option : cluster.options)
+      scenarios.push_back({{"cluster", cluster.name}, {"option", option.name}, {"scenario", option.scenario}});
+  curve.inputs = Json{{"scenarios", scenarios},       {"users", request.users},
+                      {"batches", request.batches},   {"layers", options.sampling.layers},
+                      {"draws", request.draws.count}, {"seed", request.draws.seed}}
+                     .dump();
+  progress.reset();
+  std::ostream& out = words(scenario.json, context);
+  out << report::text(curve);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  out << "Took " << base::format_number(took.count()) << " s.\n";
+  write_json(scenario.json, results::to_json(curve).dump(2), context);
+  if (!options.csv.empty()) base::write_file(options.csv, results::to_csv(curve));
+}
+
+}  // namespace
+
+void run_curve(const ScenarioOptions& scenario, const CurveOptions& options, const std::vector<std::string>& paths,
+               const std::vector<Variant>& variants, const std::string& baseline, Context& context) {
+  planning::CurveRequest request = request_of(scenario, options);
   std::vector<std::string> names, first_path;  // [clusters]
   const bool single = paths.size() == 1 && variants.size() > 1;
   for (const Variant& variant : single ? variants : std::vector<Variant>{}) {
@@ -144,36 +210,44 @@ void run_curve(const ScenarioOptions& scenario, const CurveOptions& options, con
                              "no scenario is named \"" + baseline + "\"" + base::suggestion(baseline, names));
     request.baseline = static_cast<std::size_t>(found - names.begin());
   }
-  const auto start = std::chrono::steady_clock::now();
-  results::CurveComparison curve = planning::make_curve(request);
-  std::vector<std::pair<std::string, Json>> checks;  // the middle of each side, in the option that is best there
-  for (std::size_t c = 0; c < request.clusters.size(); ++c) {
-    std::vector<const results::StepRun*> best;
-    for (const results::OperatingPoint& point : curve.clusters[c].points)
-      if (point.reached()) best.push_back(&point.near);
-    for (const planning::CurveOption& option : request.clusters[c].options) {
-      if (best.empty() || best[best.size() / 2]->option != option.name) continue;
-      checks.emplace_back(first_path[c], option.scenario);
-      checks.back().second["step"]["batch"] = best[best.size() / 2]->batch;
+  finish(request, first_path, single, scenario, options, context);
+}
+
+bool is_curve(const std::vector<std::string>& paths) {
+  if (paths.size() != 1) return false;
+  const base::JsonDocument document = base::load_json(paths.front());
+  return document.root->is_object() && document.root->value("schema", Json()) == "moesim.curve/1";
+}
+
+void repeat_curve(const ScenarioOptions& scenario, CurveOptions options, const CLI::App& verb, const std::string& path,
+                  Context& context) {
+  const base::JsonDocument document = base::load_json(path);
+  const base::JsonNode root(document), inputs = root.member("inputs");
+  const auto told = [&](const char* name, const char* key, auto& value) {
+    if (verb.count(name) == 0) value = static_cast<int>(inputs.member(key).integer(0, 100000));
+  };
+  told("--batches", "batches", options.batches);
+  told("--layers", "layers", options.sampling.layers);
+  told("--draws", "draws", options.sampling.draws);
+  if (verb.count("--users") == 0) options.users = stored_users(inputs);
+  const bool series = root.member("series").boolean();
+  planning::CurveRequest request = request_of(scenario, options);
+  const base::JsonNode list = inputs.member("scenarios");
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const std::string name = list.at(i).member("cluster").string();
+    auto cluster = std::find_if(request.clusters.begin(), request.clusters.end(),
+                                [&](const planning::CurveCluster& c) { return c.name == name; });
+    if (cluster == request.clusters.end()) {
+      request.clusters.push_back({name, {}, runner(path, options.sampling.layers, ""), {}});
+      cluster = std::prev(request.clusters.end());
+      if (!series) cluster->bound = runner(path, options.sampling.layers, "bound");
     }
+    const base::JsonDocument one{path, std::make_shared<Json>(list.at(i).member("scenario").json()), {}};
+    cluster->options.push_back({list.at(i).member("option").string(), *scenario.patched(one).root});
+    if (name == root.member("baseline").string())
+      request.baseline = static_cast<std::size_t>(cluster - request.clusters.begin());
   }
-  curve.sampling = sampling_words(options.sampling.layers, checks);
-  curve.scope = curve.model + ", decode";
-  curve.series = single;
-  curve.version = base::version();
-  Json scenarios = Json::array();
-  for (const planning::CurveCluster& cluster : request.clusters)
-    for (const planning::CurveOption& option : cluster.options)
-      scenarios.push_back({{"cluster", cluster.name}, {"option", option.name}, {"scenario", option.scenario}});
-  curve.inputs = Json{{"scenarios", scenarios},       {"users", request.users},
-                      {"batches", request.batches},   {"layers", options.sampling.layers},
-                      {"draws", request.draws.count}, {"seed", request.draws.seed}}
-                     .dump();
-  context.out << report::text(curve);
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  context.out << "Took " << base::format_number(took.count()) << " s.\n";
-  write_json(scenario.json, results::to_json(curve).dump(2));
-  if (!options.csv.empty()) base::write_file(options.csv, results::to_csv(curve));
+  finish(request, std::vector<std::string>(request.clusters.size(), path), series, scenario, options, context);
 }
 
 }  // namespace moesim::cli

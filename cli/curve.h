@@ -5,9 +5,15 @@
 #include <utility>
 #include <vector>
 
+#include "cli/progress.h"
 #include "cli/scenario_options.h"
 #include "cli/vary.h"
 #include "cli/verb.h"
+#include "planning/step_runner.h"
+
+namespace CLI {
+class App;
+}
 
 namespace moesim::cli {
 
@@ -29,14 +35,24 @@ struct CurveOptions {
   void add_to(CLI::App& verb);
 };
 
+// The same steps, counted as they end; `progress` has to outlive them.
+planning::StepFunction counted(planning::StepFunction run, Progress& progress);
+
 // "20,40,60": positive numbers, ascending. Throws InputError.
 std::vector<double> read_users(const std::string& text);
+// Of the "inputs" of a result, in the same form.
+std::string stored_users(const base::JsonNode& inputs);
 // What of the models was run, in words, with the error that this brings for some scenarios (each with its file).
 std::string sampling_words(int layers, const std::vector<std::pair<std::string, base::Json>>& checks);
-// The scenario's document with --set and the other options applied.
+// Its scenarios' paths are as seen from anywhere.
 base::JsonDocument load_document(const ScenarioOptions& options, const std::string& path,
                                  const std::vector<std::string>& more = {});
 
+// Whether the one file is the result of a curve.
+bool is_curve(const std::vector<std::string>& paths);
+// With the users, batches, layers and draws that the file tells where the command line does not.
+void repeat_curve(const ScenarioOptions& scenario, CurveOptions options, const CLI::App& verb, const std::string& path,
+                  Context& context);
 void run_curve(const ScenarioOptions& scenario, const CurveOptions& options, const std::vector<std::string>& paths,
                const std::vector<Variant>& variants, const std::string& baseline, Context& context);
 

@@ -191,8 +191,9 @@ void add_model(CLI::App& program, Context& context) {
   CLI::App* show_verb = verb->add_subcommand("show", "A model's shape, its weights, and what its tokens weigh");
   show_verb->add_option("MODEL", options->model, "A name of `moesim model list`, a config.json or a model file")
       ->required();
-  show_verb->add_flag("--json", options->json, "As a scenario's \"model\" section");
-  show_verb->add_flag("--sources", options->sources, "The preset's data with the source of every value");
+  CLI::Option* json = show_verb->add_flag("--json", options->json, "As a scenario's \"model\" section");
+  show_verb->add_flag("--sources", options->sources, "The preset's data with the source of every value")
+      ->excludes(json);
   show_verb->footer("Example: moesim model show qwen3-30b-a3b");
   show_verb->callback([options, &context] {
     context.action = [options, &context] {

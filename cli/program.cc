@@ -1,12 +1,14 @@
 #include "cli/program.h"
 
+#include <iostream>
 #include <new>
-#include <ostream>
 
 #include <CLI/CLI.hpp>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/version.h"
+#include "cli/checks.h"
 #include "cli/verb.h"
 
 namespace moesim::cli {
@@ -28,19 +30,21 @@ int run_program(const std::vector<std::string>& arguments, std::ostream& out, st
       "moesim");
   app.set_version_flag("--version", std::string("moesim ") + base::version());
   app.require_subcommand(1);
-  Context context{out, err, {}};
+  Context context{out, err, &err == &std::cerr ? STDERR_FILENO : -1, {}};
   for (const auto add : kVerbs) add(app, context);
 
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
   try {
+    check_verbs(app, arguments);
     app.parse(reversed);
     context.action();
     out.flush();
     if (!out) throw base::InputError("standard output", "", "cannot be written to its end");
     return kDone;
   } catch (const CLI::ParseError& error) {
-    const int code = app.exit(error, out, err);
-    return code == 0 ? kDone : kBadInput;
+    if (error.get_exit_code() == 0) return app.exit(error, out, err);  // --help, --version
+    err << "moesim: " << message_of(app, error) << "\n";
+    return kBadInput;
   } catch (const base::InputError& error) {
     err << "moesim: " << error.what() << "\n";
     return kBadInput;

@@ -1,8 +1,10 @@
 #include <memory>
+#include <optional>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "cli/progress.h"
 #include "cli/scenario_options.h"
 #include "cli/verb.h"
 #include "report/text.h"
@@ -20,10 +22,13 @@ void add_run(CLI::App& program, Context& context) {
   verb->footer("Example: moesim run examples/01-minimal.json --set step.tokens_per_gpu=64 --json result.json");
   verb->callback([options, &context] {
     context.action = [options, &context] {
-      check_outputs({options->json});
-      const results::Result result = sim::run(options->load(options->scenario), options->threads);
-      context.out << report::text(result);
-      write_json(options->json, results::to_json(result).dump(2));
+      check_outputs(options->json);
+      std::optional<Progress> progress(std::in_place, context.terminal, "running " + options->scenario);
+      const sim::Scenario scenario = options->load(read_scenario_file(options->scenario));
+      const results::Result result = sim::run(scenario, options->threads);
+      progress.reset();
+      words(options->json, context) << report::text(result);
+      write_json(options->json, results::to_json(result).dump(2), context);
     };
   });
 }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <ostream>
 
@@ -25,6 +26,11 @@ bool is_preset(const std::string& name) {
 
 // A preset's name, a cluster file, or a scenario file, patched.
 base::JsonDocument cluster_document(const std::string& cluster, const std::vector<std::string>& sets) {
+  if (!is_preset(cluster) && cluster.find_first_of("./") == std::string::npos && !std::filesystem::exists(cluster)) {
+    std::vector<std::string> names;
+    for (const auto& preset : topology::preset_list()) names.push_back(preset.name);
+    throw base::InputError("", "", "unknown cluster \"" + cluster + "\"" + base::suggestion(cluster, names));
+  }
   base::JsonDocument document =
       is_preset(cluster) ? base::parse_json("{\"preset\": \"" + cluster + "\"}", cluster) : base::load_json(cluster);
   if (document.root->is_object() && document.root->contains("schema") && document.root->contains("cluster"))
@@ -130,8 +136,12 @@ void add_topology(CLI::App& program, Context& context) {
                        "Every device and link as JSON, to FILE or standard output; reads back as a cluster")
           ->expected(0, 1)
           ->type_name("[FILE]");
-  show_verb->add_flag("--dot", options->dot, "For Graphviz: moesim topology show CLUSTER --dot | dot -Tsvg");
-  show_verb->add_flag("--sources", options->sources, "The preset's data, with the source of every value");
+  show_verb->add_flag("--dot", options->dot, "For Graphviz: moesim topology show CLUSTER --dot | dot -Tsvg")
+      ->excludes(json);
+  show_verb->add_flag("--sources", options->sources, "The preset's data, with the source of every value")
+      ->excludes(json)
+      ->excludes(show_verb->get_option("--dot"))
+      ->excludes(show_verb->get_option("--set"));
   show_verb->footer("Example: moesim topology show gb200_nvl72 --json nvl72.json");
   show_verb->callback([options, json, &context] {
     const bool as_json = json->count() > 0;

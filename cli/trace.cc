@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/patch.h"
+#include "cli/checks.h"
 #include "cli/trace_statistics.h"
 #include "cli/verb.h"
 #include "report/table.h"
@@ -105,7 +106,7 @@ void add_trace(CLI::App& program, Context& context) {
   const auto add_file = [&](CLI::App* sub, const char* help) {
     sub->add_option("FILE", options->file, help)->required();
     sub->add_option("--layers", options->layers, "MoE layers of the model (default: inferred)")
-        ->check(CLI::Range(1, 10000));
+        ->check(whole_number_in(1, 10000));
   };
   CLI::App* import = verb->add_subcommand("import", "Convert a recording to .npy [tokens, MoE layers, top-k]");
   add_file(import, "A .jsonl with \"topk_ids\", or a .npy or .npz [tokens, layers, top_k]");
@@ -121,8 +122,10 @@ void add_trace(CLI::App& program, Context& context) {
 CLI::App* stats = verb->add_subcommand("stats", "Skew, locality, imbalance of ranks, fan-out, correlation of layers");
 add_file(stats, "A trace as for import, or expert counts: .npy or .npz [layers, experts], or .json");
 stats->add_option("--experts", options->experts, "Experts of the model (default: as the .json beside it says, or seen)")
-    ->check(CLI::Range(1, 65535));
-stats->add_option("--ep", options->ranks, "EP degrees of the table, e.g. 9,72 (default: powers of 2)")->delimiter(',');
+    ->check(whole_number_in(1, 65535));
+stats->add_option("--ep", options->ranks, "EP degrees of the table, e.g. 9,72 (default: powers of 2)")
+    ->delimiter(',')
+    ->check(whole_number_in(1, 65535));
 stats->footer("Example: moesim trace stats trace.npy --experts 256");
 stats->callback([options, &context] {
   context.action = [options, &context] { print_statistics(*options, context.out); };
@@ -132,11 +135,12 @@ CLI::App* make = verb->add_subcommand("generate", "Routing with the statistics o
 make->add_option("--preset", options->preset, preset_help());
 make->add_option("--counts", options->counts, "Or expert counts to draw from: .npy, .npz or .json [layers, experts]");
 make->add_option("--power-law", options->power_law, "Or the exponent of the law that kernel benchmarks draw from")
-    ->check(CLI::Range(0.01, 10.0));
+    ->check(number_in(0.01, 10));
 make->add_option("--set", options->sets, "Change a parameter of the preset, e.g. topics=64")->allow_extra_args(false);
 make->add_option("--model", options->model, "The model's shape, a preset or a config.json (default: deepseek-v3)");
-make->add_option("--tokens", options->tokens, "How many tokens (default: 4096)")->check(CLI::Range(1, 1 << 24));
-make->add_option("--seed", options->seed, "Of the draws (default: 1)");
+make->add_option("--tokens", options->tokens, "How many tokens (default: 4096)")->check(whole_number_in(1, 1 << 24));
+make->add_option("--seed", options->seed, "Of the draws (default: 1)")
+    ->check(whole_number_in(0, std::int64_t{1} << 53));
 make->add_option("-o,--output", options->output, "The .npy to write, with a .json beside it")->required();
 make->footer("Example: moesim trace generate --preset deepseek-v3-decode --tokens 8192 -o trace.npy");
 make->callback([options, &context] { context.action = [options, &context] { generate(*options, context.out); }; });

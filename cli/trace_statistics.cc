@@ -10,6 +10,7 @@
 #include "base/units.h"
 #include "report/table.h"
 #include "workloads/expert_counts.h"
+#include "workloads/placement.h"
 #include "workloads/trace_file.h"
 #include "workloads/trace_summary.h"
 
@@ -57,38 +58,39 @@ void print_layers(const TraceSummary& s, bool tokens, std::ostream& out) {
 
 std::vector<std::int32_t> degrees(const TraceOptions& options, std::int32_t experts) {
   std::vector<std::int32_t> result;
-  for (const int ep : options.ranks) {
-    if (ep < 1 || experts % ep != 0)
-      throw base::InputError("--ep", "",
-                             std::to_string(ep) + " ranks do not divide " + std::to_string(experts) + " experts",
-                             "a divisor, or --experts if there are more than were seen");
-    result.push_back(ep);
-  }
+  result.assign(options.ranks.begin(), options.ranks.end());
   for (std::int32_t ep = 2; options.ranks.empty() && ep <= std::min(experts, 256); ep *= 2)
     if (experts % ep == 0) result.push_back(ep);
   return result;
 }
 
-// Contiguous placement.
+// Experts placed as scenarios place them by default.
 void print_ranks(const TraceOptions& options, const TraceSummary& s, bool tokens, std::ostream& out) {
   const auto list = degrees(options, s.experts);
   if (list.empty()) return;
   std::vector<std::string> header{"EP", "busiest rank over mean", "worst layer"};
   if (tokens) header.insert(header.end(), {"ranks per token", "if uniform"});
   report::Table ranks(header);
+  bool replicas = false;
   for (const std::int32_t ep : list) {
+    const workloads::Placement placement = workloads::default_placement(s.experts, ep);
+    replicas = replicas || placement.num_slots() > s.experts;
     double sum = 0, worst = 0, fan = 0;
     for (std::int32_t layer = 0; layer < s.layers; ++layer) {
-      const double imbalance = workloads::rank_imbalance(s.loads[static_cast<std::size_t>(layer)], ep);
+      const double imbalance = workloads::rank_imbalance(s.loads[static_cast<std::size_t>(layer)], placement);
       sum += imbalance / s.layers;
       worst = std::max(worst, imbalance);
-      if (tokens) fan += workloads::fan_out(s.sample.layer(layer), s.experts, ep) / s.layers;
+      if (tokens) fan += workloads::fan_out(s.sample.layer(layer), placement) / s.layers;
     }
     std::vector<std::string> row{std::to_string(ep), number(sum), number(worst)};
-    if (tokens) row.insert(row.end(), {number(fan), number(workloads::uniform_fan_out(s.experts, s.top_k, ep))});
+    if (tokens) row.insert(row.end(), {number(fan), number(workloads::uniform_fan_out(s.top_k, placement))});
     ranks.add_row(row);
   }
   out << "\n" << ranks.text();
+  if (replicas)
+    out << report::wrap("  Where ranks do not divide " + std::to_string(s.experts) +
+                            " experts, the first experts fill the slots left over once more, as in a scenario.",
+                        2);
 }
 
 // The mean layer's loads in falling order, in tenths of the experts.
@@ -172,6 +174,8 @@ std::string notes_text(std::int64_t padding_dropped, const std::vector<std::int3
 
 void print_statistics(const TraceOptions& options, std::ostream& out) {
   if (is_counts(options.file)) {
+    for (const auto& [flag, value] : {std::pair("--experts", options.experts), std::pair("--layers", options.layers)})
+      if (value > 0) throw base::InputError(flag, "", "has no effect: " + options.file + " holds expert counts");
     const TraceSummary s = of_counts(options.file);
     out << options.file << ": expert counts of " << s.layers << " MoE layers, " << s.experts << " experts"
         << notes_text(0, s.layers_dropped) << "\n\n";

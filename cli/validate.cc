@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <ostream>
 
 #include <CLI/CLI.hpp>
@@ -9,6 +10,7 @@
 
 #include "base/file.h"
 #include "cli/accuracy.h"
+#include "cli/progress.h"
 #include "cli/scenario_options.h"
 #include "cli/verb.h"
 #include "report/scatter.h"
@@ -65,10 +67,11 @@ std::string plot_of(const validation::Score& score, const std::string& title) {
   return report::svg(plot);
 }
 
-void validate_table(const Options& options, std::ostream& out) {
+void validate_table(const Options& options, Context& context) {
   if (options.system.empty()) throw base::InputError("--system", "", "is missing", "a system, e.g. h100_sxm");
   if (options.table.empty()) throw base::InputError("validate", "", "a measured table is missing", "FILE.csv");
-  check_outputs({options.json, options.rows, options.plot});
+  check_outputs(options.json, {options.rows, options.plot});
+  std::optional<Progress> progress(std::in_place, context.terminal, "predicting " + options.table);
   const validation::System system(options.system);
   const auto table = calibration::Table::read(options.table);
   const validation::TableKind kind = validation::recognise(table);
@@ -81,8 +84,9 @@ void validate_table(const Options& options, std::ostream& out) {
   }
   const validation::Score score = validation::validate(
       table, kind, system, [&](std::string_view kernel) { return lowering::moe_parameters(kernel, profile); });
-  print(score, std::string(kind.title), out);
-  if (!options.json.empty()) base::write_file(options.json, validation::to_json(score).dump(2) + "\n");
+  progress.reset();
+  print(score, std::string(kind.title), words(options.json, context));
+  write_json(options.json, validation::to_json(score).dump(2), context);
   if (!options.rows.empty()) base::write_file(options.rows, validation::rows_csv(table, score));
   if (!options.plot.empty()) base::write_file(options.plot, plot_of(score, std::string(kind.title)));
 }
@@ -101,12 +105,14 @@ void add_validate(CLI::App& program, Context& context) {
                    "A profile that `calibrate fit -o` wrote, instead of the shipped one");
   CLI::Option* all =
       verb->add_flag("--all", options->all, "Fit and judge hold-outs of all tables, for docs/accuracy.md");
+  for (const char* of_one : {"FILE", "--system", "--json", "--rows", "--plot", "--profile"})
+    all->excludes(verb->get_option(of_one));
   verb->add_option("--tables", options->tables, "With --all: the folder of the tables")->needs(all);
   verb->add_option("--markdown", options->markdown, "With --all: the page to write; plots go beside it")->needs(all);
   verb->footer("Example: moesim validate --system h100_sxm h100_sxm__gemm.csv --json errors.json --plot errors.svg");
   verb->callback([options, &context] {
     context.action = [options, &context] {
-      if (!options->all) return validate_table(*options, context.out);
+      if (!options->all) return validate_table(*options, context);
       if (options->tables.empty())
         throw base::InputError("--tables", "", "is missing", "the folder of the measured tables");
       write_accuracy(validation::fit_all(validation::read_tables(options->tables), true), options->markdown,

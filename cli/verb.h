@@ -16,6 +16,7 @@ namespace moesim::cli {
 struct Context {
   std::ostream& out;
   std::ostream& err;
+  int terminal;  // file descriptor of the terminal that shows progress, -1 without one
   std::function<void()> action;
 };
 

@@ -43,8 +43,8 @@ struct WaterfallFile {
   std::vector<Factor> factors;
   std::vector<std::string> not_modelled;  // beside what every waterfall leaves out
 };
-// Throws InputError.
-WaterfallFile read_waterfall(const std::string& path);
+// The paths are seen from the document's file. Throws InputError.
+WaterfallFile read_waterfall(const base::JsonDocument& document);
 
 // The scenario with these factors on.
 base::Json hybrid(const base::Json& baseline, const std::vector<Factor>& factors, Subset on);

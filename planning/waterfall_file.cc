@@ -57,15 +57,14 @@ std::string scaled(Quantity value, double factor) {
 
 }  // namespace
 
-WaterfallFile read_waterfall(const std::string& path) {
-  const base::JsonDocument document = base::load_json(path);
+WaterfallFile read_waterfall(const base::JsonDocument& document) {
   // First of all, so that a scenario in its place is told apart.
   JsonNode(document).member("schema").one_of({"moesim.waterfall/1"});
   const JsonObject root(JsonNode(document), {"schema", "name", "baseline", "target", "factors", "not_modelled"});
   root.required("schema");
   WaterfallFile file;
   file.name = root.required("name").string();
-  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  const std::filesystem::path folder = std::filesystem::path(document.file).parent_path();
   file.baseline_path = (folder / root.required("baseline").string()).string();
   file.target_path = (folder / root.required("target").string()).string();
   const JsonNode factors = root.required("factors");

@@ -171,7 +171,10 @@ std::string bar(double log_part, double log_most) {
 std::string point_text(const results::Waterfall& waterfall, const results::WaterfallPoint& point) {
   const std::string at = number_words(point.users) + " tokens/s/user";
   if (!point.unreachable.empty())
-    return wrap("At " + at + ": no ratio, and no parts of one. " + point.unreachable + ".", 2) + "\n";
+    return wrap("At " + at +
+                    ": no ratio and so no parts of it, because one side is out of reach: " + point.unreachable + ".",
+                2) +
+           "\n";
   std::string out = wrap("At " + at + ": " + waterfall.target + " does " + rate_words(point.target.per_gpu) +
                              " output tokens/s/GPU, " + waterfall.baseline + " " + rate_words(point.baseline.per_gpu) +
                              ": " + ratio_words(point.speedup) + ". Factors that multiply to it:",

@@ -7,13 +7,13 @@
 
 #include "base/file.h"
 #include "base/parallel.h"
-#include "base/patch.h"
 #include "base/random.h"
 #include "base/version.h"
 #include "sim/engine/engine.h"
 #include "sim/lowering/communication.h"
 #include "sim/lowering/expert_compute.h"
 #include "sim/lowering/placement_costs.h"
+#include "sim/scenario_files.h"
 #include "sim/step/layers.h"
 #include "sim/step/moe_layer.h"
 #include "workloads/placement_counters.h"
@@ -44,20 +44,6 @@ auto at(const JsonNode& node, Function function) {
 std::optional<std::string> member_text(const JsonNode& node, const std::string& key) {
   if (!node.json().is_object() || !node.json().contains(key) || !node.member(key).is_string()) return std::nullopt;
   return node.member(key).string();
-}
-
-// The paths of a trace and a model's configuration as seen from anywhere, so that a stored scenario still finds them;
-// the hash must not depend on folders.
-void absolute_paths(base::Json& scenario, const std::string& file, bool only_name) {
-  for (const char* pointer :
-       {"/routing/trace", "/model/config", "/placement/observe/trace", "/profile", "/profile/file"}) {
-    const base::Json::json_pointer place(pointer);
-    if (!scenario.contains(place) || !scenario[place].is_string()) continue;
-    base::Json& value = scenario[place];
-    std::filesystem::path path = std::filesystem::path(file).parent_path() / value.get<std::string>();
-    if (std::string_view(pointer).starts_with("/profile")) path = profile::profile_path(value.get<std::string>(), file);
-    value = only_name ? path.filename().string() : std::filesystem::absolute(path).lexically_normal().string();
-  }
 }
 
 std::int32_t read_layer(const JsonNode& node, const workloads::Model& model) {
@@ -320,9 +306,11 @@ Scenario read_scenario(const base::JsonDocument& document, int threads) {
     base::JsonDocument inner{document.file, std::make_shared<base::Json>(node.member("scenario").json()), {}};
     return read_scenario(inner, threads);
   }
+  refuse_other_files(node);
   const JsonObject root(node, {"schema", "name", "cluster", "model", "routing", "placement", "profile", "step", "plan",
                                "memory", "communication", "experts", "engine"});
   root.required("schema").one_of({"moesim.scenario/1"});
+  check_paths(node);
   Scenario scenario;
   scenario.name = root.get("name", std::filesystem::path(document.file).stem().string(),
                            [](const JsonNode& n) { return n.string(); });
@@ -351,12 +339,10 @@ Scenario read_scenario(const base::JsonDocument& document, int threads) {
 
   base::Json text = *document.root;
   text["name"] = scenario.name;
-  absolute_paths(text, document.file, true);
-  scenario.hash = base::content_hash(text.dump());
-  text = *document.root;
-  text["name"] = scenario.name;
-  absolute_paths(text, document.file, false);
+  make_paths_absolute(text, document.file);
   scenario.text = text.dump();
+  shorten_paths(text);
+  scenario.hash = base::content_hash(text.dump());
   return scenario;
 }
 
@@ -364,7 +350,7 @@ Scenario load_scenario(const std::string& path, const std::vector<std::string>& 
   base::JsonDocument document = base::load_json(path);
   if (member_text(JsonNode(document), "schema") == "moesim.result/1" && document.root->contains("scenario"))
     *document.root = base::Json((*document.root)["scenario"]);
-  for (const std::string& set : sets) base::apply_set(document, set);
+  apply_sets(document, sets);
   return read_scenario(document, threads);
 }
 

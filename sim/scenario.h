@@ -1,4 +1,5 @@
 // A scenario: what to simulate, as one JSON document. Each module reads its own section; this file only assembles.
+// Relative paths in it (traces, counts, a model's config, a profile) count from its folder.
 //
 //   schema         "moesim.scenario/1"
 //   name           for tables; default: the file's name
@@ -76,7 +77,14 @@ struct Scenario {
 // the same for any number.
 Scenario read_scenario(const base::JsonDocument& document, int threads = 1);
 
-// load_json, then each "path=value" of `sets`, then read_scenario.
+// Each "path=value" of `sets` in turn. A relative path to a file that one of them brings counts from the current
+// folder; what stands in a file counts from that file.
+void apply_sets(base::JsonDocument& document, const std::vector<std::string>& sets);
+
+// The paths in a scenario that `file` holds, or in a patch of one, as seen from anywhere.
+void make_paths_absolute(base::Json& scenario, const std::string& file);
+
+// load_json, apply_sets, read_scenario.
 Scenario load_scenario(const std::string& path, const std::vector<std::string>& sets, int threads = 1);
 
 // Layers run on `threads` threads.

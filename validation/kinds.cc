@@ -37,7 +37,8 @@ std::vector<std::string_view> missing(const TableKind& kind, const Table& table)
     std::string known;
     for (const TableKind& kind : kinds)
       known += (known.empty() ? "" : ", ") + std::string(kind.name) + " (" + std::string(kind.title) + ")";
-    throw base::InputError(table.file(), "line 1", "the columns are those of no known kind of table", known);
+    throw base::InputError(table.file(), "line 1", "the columns are those of no known kind of table",
+                           known + "; docs/calibration.md lists the columns of each");
   }
   const std::string name = std::string(nearest->name) + " (" + std::string(nearest->title) + ")";
   const auto lacking = missing(*nearest, table);
@@ -55,7 +56,8 @@ std::vector<std::string_view> missing(const TableKind& kind, const Table& table)
   for (const std::string_view column : lacking) list += (list.empty() ? "\"" : ", \"") + std::string(column) + "\"";
   throw base::InputError(table.file(), "line 1",
                          list.empty() ? "the values fit no kind of table; by its columns it would be " + name
-                                      : "a table " + name + " lacks the column " + list);
+                                      : "a table " + name + " lacks the column " + list +
+                                            "; docs/calibration.md lists the columns of each kind");
 }
 
 }  // namespace

@@ -96,6 +96,17 @@ double rank_imbalance(std::span<const std::int64_t> loads, std::int32_t ranks) {
   return base::imbalance(rank_loads);
 }
 
+double rank_imbalance(std::span<const std::int64_t> loads, const Placement& placement) {
+  MOESIM_CHECK(static_cast<std::int32_t>(loads.size()) == placement.experts, "a load of each expert");
+  std::vector<double> rank_loads(static_cast<std::size_t>(placement.ranks), 0);
+  for (std::size_t slot = 0; slot < placement.slot_expert.size(); ++slot) {
+    const auto expert = static_cast<std::size_t>(placement.slot_expert[slot]);
+    rank_loads[static_cast<std::size_t>(placement.slot_rank[slot])] +=
+        static_cast<double>(loads[expert]) / (placement.first[expert + 1] - placement.first[expert]);
+  }
+  return base::imbalance(rank_loads);
+}
+
 ImbalanceSummary rank_imbalance(const Trace& trace, std::int32_t experts, std::int32_t ranks) {
   std::vector<double> layers;
   for (std::int32_t layer = 0; layer < trace.layers; ++layer)
@@ -124,6 +135,43 @@ double uniform_fan_out(std::int32_t experts, std::int32_t top_k, std::int32_t ra
   const std::int32_t elsewhere = experts - experts / ranks;
   for (std::int32_t i = 0; i < top_k; ++i) none *= std::max(0.0, static_cast<double>(elsewhere - i)) / (experts - i);
   return ranks * (1 - none);
+}
+
+double fan_out(const LayerRouting& routing, const Placement& placement) {
+  std::vector<std::int64_t> last(static_cast<std::size_t>(placement.ranks), -1);
+  std::int64_t distinct = 0;
+  for (std::int64_t t = 0; t < routing.tokens(); ++t) {
+    for (const std::uint16_t e : routing.slice(t, 1).experts) {
+      const std::int32_t begin = placement.first.at(e), count = placement.first.at(std::size_t{e} + 1) - begin;
+      const std::int32_t slot = placement.slots[static_cast<std::size_t>(begin + t % count)];
+      std::int64_t& rank = last[static_cast<std::size_t>(placement.slot_rank[static_cast<std::size_t>(slot)])];
+      distinct += rank != t ? 1 : 0;
+      rank = t;
+    }
+  }
+  return routing.tokens() > 0 ? static_cast<double>(distinct) / static_cast<double>(routing.tokens()) : 0;
+}
+
+double uniform_fan_out(std::int32_t top_k, const Placement& placement) {
+  std::int32_t period = 1;  // after so many tokens the replicas are the same again
+  for (std::size_t e = 0; e < static_cast<std::size_t>(placement.experts); ++e)
+    period = std::lcm(period, placement.first[e + 1] - placement.first[e]);
+  double sum = 0;
+  for (std::int32_t t = 0; t < period; ++t) {
+    std::vector<std::int32_t> used(static_cast<std::size_t>(placement.ranks), 0);  // experts that the token finds there
+    for (std::size_t e = 0; e < static_cast<std::size_t>(placement.experts); ++e) {
+      const std::int32_t begin = placement.first[e], count = placement.first[e + 1] - begin;
+      const auto slot = static_cast<std::size_t>(placement.slots[static_cast<std::size_t>(begin + t % count)]);
+      ++used[static_cast<std::size_t>(placement.slot_rank[slot])];
+    }
+    for (const std::int32_t experts : used) {
+      double none = 1;
+      for (std::int32_t i = 0; i < top_k; ++i)
+        none *= std::max(0.0, static_cast<double>(placement.experts - experts - i)) / (placement.experts - i);
+      sum += 1 - none;
+    }
+  }
+  return sum / period;
 }
 
 LayerCorrelation layer_correlation(const Trace& trace, std::int32_t experts) {

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "workloads/placement.h"
 #include "workloads/trace.h"
 
 namespace moesim::workloads {
@@ -30,6 +31,8 @@ std::vector<std::int64_t> expert_loads(const LayerRouting& routing, std::int32_t
 // experts).
 double rank_imbalance(const LayerRouting& routing, std::int32_t experts, std::int32_t ranks);
 double rank_imbalance(std::span<const std::int64_t> expert_loads, std::int32_t ranks);
+// With replicas: the tokens of an expert are shared evenly by its slots.
+double rank_imbalance(std::span<const std::int64_t> expert_loads, const Placement& placement);
 // Of all layers.
 struct ImbalanceSummary {
   double mean = 1;
@@ -41,6 +44,10 @@ ImbalanceSummary rank_imbalance(const Trace& trace, std::int32_t experts, std::i
 double fan_out(const LayerRouting& routing, std::int32_t experts, std::int32_t ranks);
 // The same for uniform routing without group limits: R (1 - C(E - E/R, k) / C(E, k)).
 double uniform_fan_out(std::int32_t experts, std::int32_t top_k, std::int32_t ranks);
+
+// The same with the placement's replicas, of which token t uses number t mod count.
+double fan_out(const LayerRouting& routing, const Placement& placement);
+double uniform_fan_out(std::int32_t top_k, const Placement& placement);
 
 // How well the experts of one layer foretell those of the next: the share of the next layer's experts that are hit when
 // the top_k experts with most co-occurrences with the present layer's are predicted, and when the top_k most popular

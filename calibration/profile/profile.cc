@@ -178,12 +178,6 @@ base::Json to_json(const Profile& profile) {
   return json;
 }
 
-std::string profile_path(const std::string& named, const std::string& scenario_file) {
-  const std::filesystem::path beside = std::filesystem::path(scenario_file).parent_path() / named;
-  std::error_code failed;
-  return std::filesystem::exists(beside, failed) ? beside.string() : named;
-}
-
 namespace {
 
 template <class T>
@@ -225,8 +219,8 @@ Profile read_base_profile(const JsonNode* node, const std::string& gpu) {
     return profile_preset(gpu);
   }
   const auto load = [&](const JsonNode& file) {
-    const std::string path = profile_path(file.string(), file.document().file);
-    if (!std::filesystem::exists(path)) file.fail("there is no such file", "a profile that `calibrate` wrote");
+    const std::string path = (std::filesystem::path(file.document().file).parent_path() / file.string()).string();
+    if (!std::filesystem::exists(path)) file.fail("there is no file " + path, "a profile that `calibrate` wrote");
     Profile profile = load_profile(path);
     if (profile.name != gpu) file.fail("the profile of " + profile.name, "one of the cluster's GPU, \"" + gpu + "\"");
     return profile;

@@ -67,13 +67,10 @@ struct Profile {
 };
 
 // The scenario's "profile" section (null: absent), for a cluster of `gpu`: absent, {"preset": NAME}, {"file": PATH} or
-// PATH alone (as `calibrate fit -o` writes it; seen from the scenario's folder, else from the working directory). The
+// PATH alone (as `calibrate fit -o` writes it; seen from the scenario's folder). The
 // profile of another GPU is an InputError; "ideal" fits every cluster. {"override": {"hbm_bandwidth": "8 TB/s"}} (or
 // hbm_capacity, bf16, fp8, fp4) makes it hypothetical, with kernels as efficient as before; results say so.
 Profile read_profile(const base::JsonNode* node, const std::string& gpu);
-
-// Where a profile's file lies that a scenario names: beside the scenario, else as seen from the working directory.
-std::string profile_path(const std::string& named, const std::string& scenario_file);
 
 // Throws InputError for an unknown name.
 Profile profile_preset(std::string_view name);

@@ -172,7 +172,9 @@ TEST_CASE("a generated trace has its statistics told, and the same seed gives th
   CHECK(moesim({"trace", "stats", a}).out.find("top-8 of 256 experts\n") != std::string::npos);
   CHECK(stats.out.find("are so in another quarter") != std::string::npos);
   CHECK(stats.out.find("layer 53-57") != std::string::npos);
-  CHECK(moesim({"trace", "stats", a, "--ep", "3"}).code == 2);
+  const Run uneven = moesim({"trace", "stats", a, "--ep", "9,72"});
+  CHECK(uneven.code == 0);
+  CHECK(uneven.out.find("ranks do not divide 256 experts") != std::string::npos);
   CHECK(moesim({"trace", "stats", "no-such.npy"}).code == 2);
   CHECK(moesim({"trace", "generate", "--preset", "nobody", "-o", b}).code == 2);
   // From a preset with a changed parameter, the law of kernel benchmarks, counts: exactly one of them.

@@ -10,6 +10,7 @@
 #include "calibration/table.h"
 #include "tests/cli/run_moesim.h"
 #include "tests/scratch_folder.h"
+#include "validation/kinds.h"
 
 namespace moesim::cli {
 namespace {
@@ -107,6 +108,24 @@ TEST_CASE("GPUs of a serving plan that a table counts twice are counted once, an
   CHECK(scores["reread"][0]["rows"] == 2);
 }
 
+TEST_CASE("docs/calibration.md lists the columns of every kind of table") {
+  std::istringstream lines(base::read_file("docs/calibration.md"));
+  std::vector<std::string> rows;
+  for (std::string line; std::getline(lines, line);)
+    if (line.starts_with("| ")) rows.push_back(line);
+  for (const validation::TableKind& kind : validation::table_kinds()) {
+    CAPTURE(kind.name);
+    const auto row = std::find_if(rows.begin(), rows.end(), [&](const std::string& line) {
+      return (" " + line.substr(2, line.find('|', 2) - 2)).find(" " + std::string(kind.name)) != std::string::npos;
+    });
+    REQUIRE(row != rows.end());
+    for (const std::string_view column : kind.columns) {
+      CAPTURE(column);
+      CHECK(row->find("`" + std::string(column) + "`") != std::string::npos);
+    }
+  }
+}
+
 TEST_CASE("bad tables and systems give one clear line and exit code 2") {
   const ScratchFolder folder;
   const auto check = [&](const std::vector<std::string>& arguments, const std::vector<std::string>& says) {
@@ -133,6 +152,13 @@ TEST_CASE("bad tables and systems give one clear line and exit code 2") {
         {"n5.csv: line 2", "\"x\"", "NVLinkOneSided"});
   table("e1.csv", std::string(kServing) + "Qwen3-30B-A3B,h200_sxm,agg,vllm,bf16,1024,1024,8,2,1,2,1,100,10\n",
         {"e1.csv: line 2", "\"system\"", "another system", "h100_sxm"});
+  // Before any row is made a scenario, which the first of these could not be.
+  const std::string row = ",agg,vllm,bf16,1024,1024,8,2,1,2,1,100,10\n";
+  table("mixed.csv",
+        std::string(kServing) + "Qwen3-30B-A3B,h100_sxm,agg,vllm,bf16,x,1024,8,2,1,2,1,100,10\nQwen3-30B-A3B,h200_sxm" +
+            row,
+        {"mixed.csv: line 3", "another system"});
+  table("other.csv", "a,b\n1,2\n", {"no known kind", "docs/calibration.md"});
   const std::string good = folder.write("good.csv", kGemm);
   check({"validate", "--system", "h100", good}, {"unknown system \"h100\"", "h100_sxm"});
   check({"validate", "--system", "b60", good}, {"b60", "NVIDIA"});

@@ -104,7 +104,7 @@ TEST_CASE("10 % more of a resource is a patch on the GPU or the links") {
 TEST_CASE("shipped waterfalls turn their baseline into their target") {
   for (const char* name : {"deepseek-r1", "kimi-k2", "mistral-large-3", "qwen3-235b"}) {
     CAPTURE(name);
-    const WaterfallFile file = read_waterfall("examples/ten-x/" + std::string(name) + ".json");
+    const WaterfallFile file = read_waterfall(base::load_json("examples/ten-x/" + std::string(name) + ".json"));
     const Subset every = (Subset{1} << file.factors.size()) - 1;
     const base::Json baseline = *base::load_json(file.baseline_path).root;
     const base::Json all = hybrid(baseline, file.factors, every);
@@ -125,7 +125,7 @@ TEST_CASE("shipped waterfalls turn their baseline into their target") {
     CHECK(is.run.largest_batch == should.run.largest_batch);
     CHECK(at_two(baseline).run.users < 0.99 * is.run.users);
   }
-  CHECK_THROWS_AS(read_waterfall("examples/01-minimal.json"), base::InputError);
+  CHECK_THROWS_AS(read_waterfall(base::load_json("examples/01-minimal.json")), base::InputError);
 }
 
 }  // namespace moesim::planning
