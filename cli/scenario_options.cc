@@ -77,7 +77,7 @@ sim::Scenario ScenarioOptions::load(const base::JsonDocument& document, const st
 }
 
 base::JsonDocument read_scenario_file(const std::string& path) {
-  const base::JsonDocument document = base::load_json(path);
+  base::JsonDocument document = base::load_json(path);
   if (schema_of(*document.root) != "moesim.result/1") return document;
   return {path, std::make_shared<Json>(base::JsonNode(document).member("scenario").json()), {}};
 }

@@ -57,7 +57,7 @@ TEST_CASE("overridden values make a GPU hypothetical, equal ones do not") {
     return read_profile(&node, "h200");
   };
   const Profile own = read_profile(nullptr, "h200");
-  const Profile same = read(R"({"override": {"hbm_bandwidth": "4.8 TB/s", "hbm_capacity": "141 GB"}})");
+  const Profile same = read(R"({"override": {"hbm_bandwidth": "4.8 TB/s", "hbm_capacity": "141 GiB"}})");
   CHECK(same.hbm_bandwidth.source == Source::Datasheet);
   CHECK(same.hash == own.hash);
   const Profile faster = read(R"({"override": {"hbm_bandwidth": "8 TB/s"}})");

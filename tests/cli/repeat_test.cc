@@ -27,7 +27,7 @@ Run check_repeats(const std::vector<std::string>& verb, std::vector<std::string>
   std::vector<std::string> arguments = verb;
   arguments.insert(arguments.end(), rest.begin(), rest.end());
   arguments.insert(arguments.end(), {"--json", first});
-  const Run run = moesim(arguments);
+  Run run = moesim(arguments);
   CAPTURE(run.err);
   REQUIRE(run.code == 0);
   arguments = verb;
@@ -73,14 +73,14 @@ TEST_CASE("a waterfall repeats itself") {
 
 TEST_CASE("run says what other result files are, and which verb repeats them") {
   const ScratchFolder folder;
-  for (const auto& [schema, says] : {std::pair("moesim.comparison/1", "a result of `moesim compare`"),
-                                     std::pair("moesim.curve/1", "a result of `moesim compare`"),
-                                     std::pair("moesim.waterfall_result/1", "a result of `moesim waterfall`"),
-                                     std::pair("moesim.sensitivity/1", "a result of `moesim calibrate check`"),
-                                     std::pair("moesim.waterfall/1", "two scenarios and the factors between them")}) {
+  for (const auto& [name, says] : {std::pair("moesim.comparison/1", "a result of `moesim compare`"),
+                                   std::pair("moesim.curve/1", "a result of `moesim compare`"),
+                                   std::pair("moesim.waterfall_result/1", "a result of `moesim waterfall`"),
+                                   std::pair("moesim.sensitivity/1", "a result of `moesim calibrate check`"),
+                                   std::pair("moesim.waterfall/1", "two scenarios and the factors between them")}) {
+    const std::string schema = name;
     CAPTURE(schema);
-    const std::string file =
-        folder.write("r.json", std::string(R"({"schema": ")") + schema + R"(", "speedup_of": "tokens/s/GPU"})");
+    const std::string file = folder.write("r.json", R"({"schema": ")" + schema + R"(", "speedup_of": "tokens/s/GPU"})");
     const Run run = moesim({"run", file});
     CAPTURE(run.err);
     CHECK(run.code == 2);
