@@ -311,6 +311,7 @@ Scenario read_scenario(const base::JsonDocument& document, int threads) {
                                "memory", "communication", "experts", "engine"});
   root.required("schema").one_of({"moesim.scenario/1"});
   check_paths(node);
+  if (member_text(node, "cluster")) return read_scenario(with_cluster_file(document), threads);
   Scenario scenario;
   scenario.name = root.get("name", std::filesystem::path(document.file).stem().string(),
                            [](const JsonNode& n) { return n.string(); });

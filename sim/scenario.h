@@ -3,7 +3,7 @@
 //
 //   schema         "moesim.scenario/1"
 //   name           for tables; default: the file's name
-//   cluster        topology/cluster.h
+//   cluster        topology/cluster.h, or the name of a file that holds it, as `moesim topology check` reads
 //   model          workloads/model.h
 //   routing        workloads/routing_source.h
 //   placement      workloads/placement_section.h; default: contiguous, ceil(experts / GPUs) slots per GPU

@@ -7,6 +7,7 @@
 
 #include "base/patch.h"
 #include "sim/scenario.h"
+#include "topology/cluster.h"
 
 namespace moesim::sim {
 namespace {
@@ -14,9 +15,14 @@ namespace {
 using base::JsonNode;
 
 // Where a scenario names other files.
-constexpr std::array<const char*, 7> kPaths{
-    "/routing/trace", "/routing/counts", "/model/config", "/placement/observe/trace", "/placement/observe/counts",
-    "/profile",       "/profile/file"};
+constexpr std::array<const char*, 8> kPaths{"/cluster",
+                                            "/routing/trace",
+                                            "/routing/counts",
+                                            "/model/config",
+                                            "/placement/observe/trace",
+                                            "/placement/observe/counts",
+                                            "/profile",
+                                            "/profile/file"};
 
 // The text at `pointer`, or null.
 base::Json* text_at(base::Json& json, const char* pointer) {
@@ -38,6 +44,18 @@ void check_paths(const JsonNode& root) {
       node.fail("there is no file " + path.lexically_normal().string(),
                 "a path from the folder of the scenario's file, or in a --set from the current folder");
   }
+}
+
+base::JsonDocument with_cluster_file(const base::JsonDocument& document) {
+  const JsonNode name = JsonNode(document).member("cluster");
+  const auto path = std::filesystem::path(document.file).parent_path() / name.string();
+  const base::JsonDocument cluster = base::load_json(path.string());
+  if (!JsonNode(cluster).is_object()) JsonNode(cluster).fail("no cluster", "an object in { }, as in `topology check`");
+  topology::read_cluster(JsonNode(cluster));  // what is wrong is told of by its own file and place
+  base::JsonDocument whole = document;
+  whole.root = std::make_shared<base::Json>(*document.root);
+  (*whole.root)["cluster"] = *cluster.root;
+  return whole;
 }
 
 void shorten_paths(base::Json& scenario) {

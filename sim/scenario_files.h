@@ -8,6 +8,9 @@ namespace moesim::sim {
 // Throws InputError for a path in the scenario where there is no file.
 void check_paths(const base::JsonNode& root);
 
+// The scenario with the cluster of the file that it names in place of the name, so that a result holds all of it.
+base::JsonDocument with_cluster_file(const base::JsonDocument& document);
+
 // Paths without folders, on which a hash must not depend.
 void shorten_paths(base::Json& scenario);
 

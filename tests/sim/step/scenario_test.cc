@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "tests/approx.h"
 #include "tests/reference_data.h"
+#include "tests/scratch_folder.h"
 #include "workloads/npy.h"
 #include "workloads/trace_file.h"
 
@@ -194,6 +195,22 @@ TEST_CASE("auto takes the kernel that frameworks run there, and says so") {
   };
   CHECK(whole("0") == "deepep_low_latency");
   CHECK(whole("512") == "deepep_normal");
+}
+
+TEST_CASE("a cluster may be a file's, and is then part of the scenario") {
+  const tests::ScratchFolder folder;
+  const std::string star = R"({"star": {"gpus": 8, "gpu": "h100", "bandwidth": "50 GB/s", "latency": "1 us"}})";
+  const std::string file = folder.write("mine.json", star);
+  const auto named = load_scenario("examples/11-hgx-h100.json", {"cluster=" + file});
+  const auto inside = load_scenario("examples/11-hgx-h100.json", {"cluster=" + star});
+  CHECK(run(named).total == run(inside).total);
+  CHECK(named.hash == inside.hash);
+  CHECK(base::Json::parse(named.text)["cluster"].contains("star"));
+  CHECK_THROWS_WITH(load_scenario("examples/11-hgx-h100.json",
+                                  {"cluster=" + folder.write("bad.json", R"({"star": {"gpus": -8, "gpu": "h100"}})")}),
+                    doctest::Contains("bad.json: /star/gpus"));
+  CHECK_THROWS_WITH(load_scenario("examples/11-hgx-h100.json", {"cluster=nobody.json"}),
+                    doctest::Contains("/cluster: there is no file"));
 }
 
 TEST_CASE("hierarchical_2d runs on several NVLink nodes only, and sends the tokens that a flat all-to-all sends") {
