@@ -161,8 +161,9 @@ double uniform_fan_out(std::int32_t top_k, const Placement& placement) {
     std::vector<std::int32_t> used(static_cast<std::size_t>(placement.ranks), 0);  // experts that the token finds there
     for (std::size_t e = 0; e < static_cast<std::size_t>(placement.experts); ++e) {
       const std::int32_t begin = placement.first[e], count = placement.first[e + 1] - begin;
-      const auto slot = static_cast<std::size_t>(placement.slots[static_cast<std::size_t>(begin + t % count)]);
-      ++used[static_cast<std::size_t>(placement.slot_rank[slot])];
+      const std::int32_t at = begin + t % count;
+      const std::int32_t slot = placement.slots[static_cast<std::size_t>(at)];
+      ++used[static_cast<std::size_t>(placement.slot_rank[static_cast<std::size_t>(slot)])];
     }
     for (const std::int32_t experts : used) {
       double none = 1;
