@@ -1,7 +1,5 @@
 #include "cli/progress.h"
 
-#include <chrono>
-
 #include <unistd.h>
 
 namespace moesim::cli {
@@ -14,8 +12,8 @@ void put(int terminal, const std::string& text) {
 
 }  // namespace
 
-Progress::Progress(int terminal, std::string what, std::string unit)
-    : terminal_(terminal), what_(std::move(what)), unit_(std::move(unit)) {
+Progress::Progress(int terminal, std::string what, std::string unit, std::chrono::milliseconds period)
+    : terminal_(terminal), what_(std::move(what)), unit_(std::move(unit)), period_(period) {
   if (terminal >= 0 && isatty(terminal) == 1) thread_ = std::thread([this] { show(); });
 }
 
@@ -40,7 +38,7 @@ void Progress::show() {
   const auto start = std::chrono::steady_clock::now();
   std::unique_lock lock(mutex_);
   bool shown = false;
-  while (!wake_.wait_for(lock, std::chrono::seconds(1), [&] { return ended_; })) {
+  while (!wake_.wait_for(lock, period_, [&] { return ended_; })) {
     const auto passed = std::chrono::steady_clock::now() - start;
     put(terminal_,
         "\r\x1b[K" + line(what_, unit_, done_, std::chrono::duration_cast<std::chrono::seconds>(passed).count()));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -12,9 +13,10 @@ namespace moesim::cli {
 
 class Progress {
  public:
-  // `terminal`: a file descriptor; nothing is written where it is none of a terminal, nor within the first second.
+  // `terminal`: a file descriptor; nothing is written where it is none of a terminal, nor within the first `period`.
   // `what` is done: "running 4 scenarios"; `unit` is what count() counts, "" where nothing is counted.
-  Progress(int terminal, std::string what, std::string unit = "");
+  Progress(int terminal, std::string what, std::string unit = "",
+           std::chrono::milliseconds period = std::chrono::seconds(1));
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -29,6 +31,7 @@ class Progress {
 
   int terminal_;
   std::string what_, unit_;
+  std::chrono::milliseconds period_;
   std::atomic<std::int64_t> done_ = 0;
   bool ended_ = false;
   std::mutex mutex_;
