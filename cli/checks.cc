@@ -16,11 +16,6 @@ const CLI::App& innermost(const CLI::App& program) {
   return *app;
 }
 
-std::string command_of(const CLI::App& verb) {
-  const CLI::App* parent = verb.get_parent();
-  return (parent == nullptr ? "" : command_of(*parent) + " ") + verb.get_name();
-}
-
 std::vector<std::string> verbs_of(const CLI::App& app) {
   std::vector<std::string> names;
   for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; }))
@@ -29,6 +24,11 @@ std::vector<std::string> verbs_of(const CLI::App& app) {
 }
 
 }  // namespace
+
+std::string command_of(const CLI::App& verb) {
+  const CLI::App* parent = verb.get_parent();
+  return (parent == nullptr ? "" : command_of(*parent) + " ") + verb.get_name();
+}
 
 CLI::Validator number_in(double lowest, double highest) {
   const std::string range = base::format_number(lowest) + " to " + base::format_number(highest);

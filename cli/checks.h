@@ -2,10 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
 namespace moesim::cli {
+
+// "moesim calibrate check".
+std::string command_of(const CLI::App& verb);
 
 CLI::Validator number_in(double lowest, double highest);
 CLI::Validator whole_number_in(std::int64_t lowest, std::int64_t highest);

@@ -75,6 +75,13 @@ planning::StepFunction counted(planning::StepFunction run, Progress& progress) {
   };
 }
 
+void tell(const std::string& text, const Json& json, std::chrono::steady_clock::time_point start,
+          const ScenarioOptions& options, Context& context) {
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  words(options.json, context) << text << "Took " << base::format_number(took.count()) << " s.\n";
+  write_json(options.json, json.dump(2), context);
+}
+
 std::vector<double> read_users(const std::string& text) {
   std::vector<double> users;
   for (const std::string& part : split(text)) {
@@ -152,11 +159,7 @@ void finish(planning::CurveRequest request, const std::vector<std::string>& path
                       {"draws", request.draws.count}, {"seed", request.draws.seed}}
                      .dump();
   progress.reset();
-  std::ostream& out = words(scenario.json, context);
-  out << report::text(curve);
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  out << "Took " << base::format_number(took.count()) << " s.\n";
-  write_json(scenario.json, results::to_json(curve).dump(2), context);
+  tell(report::text(curve), results::to_json(curve), start, scenario, context);
   if (!options.csv.empty()) base::write_file(options.csv, results::to_csv(curve));
 }
 

@@ -1,6 +1,7 @@
 // `compare --curve`: throughput against tokens/s/user.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,6 +38,10 @@ struct CurveOptions {
 
 // The same steps, counted as they end; `progress` has to outlive them.
 planning::StepFunction counted(planning::StepFunction run, Progress& progress);
+
+// Prints `text` and the time since `start`, and writes `json` to the file of --json.
+void tell(const std::string& text, const base::Json& json, std::chrono::steady_clock::time_point start,
+          const ScenarioOptions& options, Context& context);
 
 // "20,40,60": positive numbers, ascending. Throws InputError.
 std::vector<double> read_users(const std::string& text);

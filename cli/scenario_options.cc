@@ -21,12 +21,6 @@ std::string schema_of(const Json& json) {
   return json["schema"].get<std::string>();
 }
 
-// "moesim calibrate check".
-std::string command_of(const CLI::App& verb) {
-  const CLI::App* parent = verb.get_parent();
-  return (parent == nullptr ? "" : command_of(*parent) + " ") + verb.get_name();
-}
-
 // Where the scenario's routing has its seed.
 std::string seed_path(const Json& scenario) {
   const auto routing = scenario.find("routing");

@@ -147,11 +147,7 @@ void run_waterfall(const Inputs& in, Context& context) {
           {"draws", request.draws.count}, {"seed", request.seed},       {"elasticities", request.elasticities}}
           .dump();
   progress.reset();
-  std::ostream& out = words(options.json, context);
-  out << report::text(waterfall);
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  out << "Took " << base::format_number(took.count()) << " s.\n";
-  write_json(options.json, results::to_json(waterfall).dump(2), context);
+  tell(report::text(waterfall), results::to_json(waterfall), start, options, context);
 }
 
 }  // namespace

@@ -179,7 +179,8 @@ std::string serving_text(const Result& result) {
     out += wrap("  memory: a GPU holds " + base::to_string(all) + " of " + base::to_string(m.usable) + " (weights " +
                     base::to_string(m.weights) + ", caches " + base::to_string(m.caches) + ", activations " +
                     base::to_string(m.activations) + ", communication " + base::to_string(m.communication) +
-                    "); at most " + std::to_string(m.largest_batch) + " sequences per copy of attention fit",
+                    "); at most " + std::to_string(m.largest_batch) + " sequences per copy of attention fit" +
+                    (serving.batch > 0 && serving.prefill_tokens > 0 ? " beside the prompts" : ""),
                 4);
   }
   return out;
@@ -265,8 +266,8 @@ std::string text(const Comparison& comparison) {
   Table table(std::move(header));
   std::size_t column = 0;
   add_row(table, comparison, "speedup", [&](const Result&) { return factor(comparison.speedup[column++]); });
-  // Of the quotient, as if nothing were shared between the two; a kernel that both run errs alike in both.
-  add_row(table, comparison, "  80 % interval, at most", [&](const Result& r) {
+  // Of the quotient. It is narrower where both run the same kernels, which err alike in both.
+  add_row(table, comparison, "  80 % interval, errors unrelated", [&](const Result& r) {
     const double width = std::hypot(std::log1p(r.error), std::log1p(base.error));
     return &r == &base || width == 0 ? std::string("-") : "+- " + percent(std::expm1(width));
   });

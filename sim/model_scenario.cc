@@ -97,6 +97,10 @@ std::vector<std::uint16_t> tokens_of_batch(const workloads::LayerRouting& all, s
 
 }  // namespace
 
+std::int64_t ModelScenario::prompts() const {
+  return prefill_tokens > 0 ? (prefill_tokens + prompt_tokens - 1) / prompt_tokens : 0;
+}
+
 double ModelScenario::accepted_tokens() const {
   double sum = 1, power = 1;
   for (std::int32_t d = 0; d < draft_tokens; ++d) sum += power *= acceptance;
@@ -185,8 +189,7 @@ void check_memory(const JsonObject& root, const workloads::Model& model, const p
   scenario.kv_of_copy.assign(static_cast<std::size_t>(scenario.plan.attention_dp), scenario.kv_mean);
   // All pipeline stages are busy: each holds the caches of as many micro-batches.
   const std::int64_t per_stage = scenario.plan.pp;
-  const std::int64_t prompts =
-      scenario.prefill_tokens > 0 ? (scenario.prefill_tokens + scenario.prompt_tokens - 1) / scenario.prompt_tokens : 0;
+  const std::int64_t prompts = scenario.prompts();
   const auto fit_of = [&](std::int64_t batch) {  // the kernel's buffers grow with the batch
     scenario.batch = batch;
     memory.communication = communication_memory(kernel, model, scenario);
@@ -195,14 +198,14 @@ void check_memory(const JsonObject& root, const workloads::Model& model, const p
   const std::int64_t batch = scenario.batch;
   if (!profile.ideal) {
     workloads::MemoryFit fit = fit_of(batch);
-    std::int64_t most = 0, above = std::max<std::int64_t>(0, fit_of(1).largest / per_stage - prompts) + 1;
+    std::int64_t most = -1, above = std::max<std::int64_t>(0, fit_of(1).largest / per_stage - prompts) + 1;
     while (above - most > 1) {
       const std::int64_t middle = most + (above - most) / 2;
       (fit_of(middle).fits() ? most : above) = middle;
     }
-    if (largest && most == 0) step.member("batch").fail(describe(fit, memory), "a plan or GPUs that hold the model");
+    if (largest && most < 1) step.member("batch").fail(describe(fit, memory), "a plan or GPUs that hold the model");
     fit = fit_of(largest ? most : batch);
-    fit.largest = most * per_stage;
+    if (most >= 0) fit.largest = (most + prompts) * per_stage;
     scenario.fit = fit;
     if (!fit.fits()) {
       const JsonNode blamed = step.json().contains("batch") ? step.member("batch") : step.member("prefill_tokens");
@@ -334,7 +337,7 @@ void fill_serving(const ModelScenario& scenario, const std::string& phase, resul
                       use.communication,
                       use.other,
                       scenario.fit->usable,
-                      scenario.fit->largest / plan.pp};
+                      scenario.fit->largest / plan.pp - (scenario.batch > 0 ? scenario.prompts() : 0)};
   }
 }
 

@@ -50,6 +50,8 @@ struct ModelScenario {
   bool routing_drawn = false;                           // by a seed, wholly or in part
   std::vector<std::string> notes;
 
+  // How many prompts prefill_tokens are, the last one perhaps cut.
+  std::int64_t prompts() const;
   // Mean output tokens of a sequence in one step: 1 + a + ... + a^drafts.
   double accepted_tokens() const;
   // Tokens of one copy of attention in micro-batch b.

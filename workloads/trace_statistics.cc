@@ -34,10 +34,6 @@ double adjacent_share(const LayerRouting& routing, std::int32_t experts) {
   return static_cast<double>(shared) / static_cast<double>((tokens - 1) * routing.top_k);
 }
 
-void check_ranks(std::int32_t experts, std::int32_t ranks) {
-  MOESIM_CHECK(ranks > 0 && experts % ranks == 0, "ranks that divide the experts");
-}
-
 }  // namespace
 
 std::vector<std::int64_t> expert_loads(const LayerRouting& routing, std::int32_t experts) {
@@ -88,12 +84,7 @@ double rank_imbalance(const LayerRouting& routing, std::int32_t experts, std::in
 }
 
 double rank_imbalance(std::span<const std::int64_t> loads, std::int32_t ranks) {
-  const auto experts = static_cast<std::int32_t>(loads.size());
-  check_ranks(experts, ranks);
-  std::vector<double> rank_loads(static_cast<std::size_t>(ranks), 0);
-  const auto each = static_cast<std::size_t>(experts / ranks);
-  for (std::size_t e = 0; e < loads.size(); ++e) rank_loads[e / each] += static_cast<double>(loads[e]);
-  return base::imbalance(rank_loads);
+  return rank_imbalance(loads, default_placement(static_cast<std::int32_t>(loads.size()), ranks));
 }
 
 double rank_imbalance(std::span<const std::int64_t> loads, const Placement& placement) {
@@ -115,26 +106,11 @@ ImbalanceSummary rank_imbalance(const Trace& trace, std::int32_t experts, std::i
 }
 
 double fan_out(const LayerRouting& routing, std::int32_t experts, std::int32_t ranks) {
-  check_ranks(experts, ranks);
-  const std::int32_t each = experts / ranks;
-  std::vector<std::int64_t> last(static_cast<std::size_t>(ranks), -1);
-  std::int64_t distinct = 0;
-  for (std::int64_t t = 0; t < routing.tokens(); ++t) {
-    for (const std::uint16_t e : routing.slice(t, 1).experts) {
-      std::int64_t& rank = last.at(static_cast<std::size_t>(e / each));
-      distinct += rank != t ? 1 : 0;
-      rank = t;
-    }
-  }
-  return routing.tokens() > 0 ? static_cast<double>(distinct) / static_cast<double>(routing.tokens()) : 0;
+  return fan_out(routing, default_placement(experts, ranks));
 }
 
 double uniform_fan_out(std::int32_t experts, std::int32_t top_k, std::int32_t ranks) {
-  check_ranks(experts, ranks);
-  double none = 1;  // that a given rank gets none of the k draws
-  const std::int32_t elsewhere = experts - experts / ranks;
-  for (std::int32_t i = 0; i < top_k; ++i) none *= std::max(0.0, static_cast<double>(elsewhere - i)) / (experts - i);
-  return ranks * (1 - none);
+  return uniform_fan_out(top_k, default_placement(experts, ranks));
 }
 
 double fan_out(const LayerRouting& routing, const Placement& placement) {

@@ -10,6 +10,8 @@
 //         smooth_max_p( waves * loop + (waves - 1) ends, stream ) + [splits > 1] (cr + cs splits
 //         + 8 v requests heads splits / HBM)
 //   loop = ceil(steps / splits) * smooth_max_4( 2 rows step (qk + v) SMs / (F peak), step * cache bytes / r )
+//   waves = max(1, blocks / SMs): more blocks than SMs are shared out evenly, not in whole waves (assumed: batches of
+//   the tables, powers of two, do not tell; B200's fit rather prefers whole ones)
 //   ends = tw + rows (qk + v) 2 B / r: the first block's start and the last one's end, with nothing to stream
 //   stream: the cache once, and queries and outputs, over HBM, or the cache over L2 (l2) where it is read again and
 //   fits into the share `keep` of it. HBM gives its share bw, or what loads of `latency` fetch with as many bytes in

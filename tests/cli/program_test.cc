@@ -77,6 +77,22 @@ TEST_CASE("compare names what the speedup is of, and its baseline counts as 1") 
   CHECK(run.out.find("1.00x") != std::string::npos);
 }
 
+TEST_CASE("compare tells what else than the clusters differs, and how sure the speedup is") {
+  const std::string h100 = "examples/11-hgx-h100.json", nodes = "examples/12-hgx-h200-9-nodes.json",
+                    pcie = "examples/10-pcie-box.json";
+  const Run run = moesim({"compare", pcie, nodes});
+  CHECK(run.out.find("80 % interval, errors unrelated") != std::string::npos);
+  CHECK(run.out.find("experts run on wide_ep in \"9 x HGX H200\" and on grouped_gemm in \"PCIe box\"") !=
+        std::string::npos);
+  CHECK(run.out.find("the routing is one draw") != std::string::npos);
+  const Run alike = moesim({"compare", pcie, nodes, "--set", "experts.kernel=grouped_gemm"});
+  CHECK(alike.code == 0);
+  CHECK(alike.out.find("experts run on") == std::string::npos);
+  const Run scopes = moesim({"compare", h100, "examples/60-decode-step.json"});
+  CHECK(scopes.code == 2);
+  CHECK(scopes.err.find("there is no speedup between them; expected the same step.scope in all") != std::string::npos);
+}
+
 TEST_CASE("compare gives the same output for any number of threads") {
   const auto with = [](const char* threads) {
     return moesim({"compare", "examples/10-pcie-box.json", "examples/11-hgx-h100.json", "examples/13-gb200-nvl72.json",

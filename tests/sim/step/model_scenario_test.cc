@@ -72,6 +72,24 @@ TEST_CASE("the largest batch fits, one more is refused and says by how much") {
   CHECK(error.find("at most " + exact + " sequences fit") != std::string::npos);
 }
 
+TEST_CASE("how many sequences fit does not depend on how many are asked for, though buffers grow with the batch") {
+  const auto at_most = [](const std::string& batch, const std::string& prefill) {
+    const Scenario scenario =
+        load_scenario("examples/61-decode-step-h200.json",
+                      {"communication.kernel=deepep_low_latency", "model.layers=5", "step.kv_tokens=131072",
+                       "step.batch=" + batch, "step.prefill_tokens=" + prefill});
+    return std::pair(scenario.whole->batch, scenario.whole->fit->largest);
+  };
+  const auto [largest, fit] = at_most("\"largest\"", "0");
+  CHECK(largest == fit);
+  CHECK(at_most("1", "0").second == fit);
+  const std::string error = input_error([&] { at_most(std::to_string(largest + 1), "0"); });
+  CHECK(error.find("at most " + std::to_string(largest) + " sequences fit") != std::string::npos);
+  // A prompt is a sequence that has its cache, too.
+  const auto [beside, all] = at_most("\"largest\"", "64");
+  CHECK(all == beside + 1);
+}
+
 TEST_CASE("a step that cannot be is refused with one clear error") {
   struct Bad {
     const char* what;
