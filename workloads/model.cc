@@ -125,6 +125,18 @@ void check_shape(const JsonNode& node, const Model& m) {
                                                            " experts cannot serve top_k " + text(m.top_k));
 }
 
+namespace {
+
+// A preset or config with another number of layers.
+void attend_all(const JsonObject& object, Model& model) {
+  if (model.attention.size() > 1)
+    object.required("layers").fail("the model has several kinds of attention: which of them is in how many of these",
+                                   "\"attention\" beside it, with the layers of each kind");
+  for (Attention& kind : model.attention) kind.layers = model.layers;
+}
+
+}  // namespace
+
 Model read_any_model(const JsonNode& node) {
   const JsonObject object = as_model_object(node);
   Model model;
@@ -137,7 +149,9 @@ Model read_any_model(const JsonNode& node) {
     const std::filesystem::path folder = std::filesystem::path(config->document().file).parent_path();
     model = load_config((folder / config->string()).string());
   }
+  const std::int32_t layers = model.layers;
   read_fields(object, !object.has("preset") && !object.has("config"), model);
+  if (layers > 0 && model.layers != layers && !object.has("attention")) attend_all(object, model);
   check_shape(node, model);
   return model;
 }

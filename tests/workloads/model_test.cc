@@ -52,6 +52,14 @@ TEST_CASE("fields of a preset can be overridden, one by one") {
   CHECK(m.experts == preset.experts);
 }
 
+TEST_CASE("with another number of layers attention of one kind is in all of them, of several kinds it must be said") {
+  const Model few = model_of(R"({"preset": "deepseek-v3", "layers": 5})");
+  REQUIRE(few.attention.size() == 1);
+  CHECK(few.attention.front().layers == 5);
+  const std::string error = input_error([] { model_of(R"({"preset": "gpt-oss-120b", "layers": 4})"); });
+  CHECK(error.find("/layers: the model has several kinds of attention") != std::string::npos);
+}
+
 TEST_CASE("a model printed as JSON reads back equal") {
   for (const std::string& name : model_presets()) {
     const base::Json json = to_json(model_preset(name));
