@@ -42,7 +42,8 @@ void check_paths(const JsonNode& root) {
     std::error_code failed;
     if (!std::filesystem::exists(path, failed))
       node.fail("there is no file " + path.lexically_normal().string(),
-                "a path from the folder of the scenario's file, or in a --set from the current folder");
+                "a path from the folder of the scenario's file, or in a --set from the current folder" +
+                    std::string(node.pointer() == "/cluster" ? "; a preset is {\"preset\": \"hgx_h200\"}" : ""));
   }
 }
 
