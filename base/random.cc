@@ -1,6 +1,5 @@
 #include "base/random.h"
 
-#include <bit>
 #include <cmath>
 
 #include "base/error.h"
@@ -26,31 +25,6 @@ RandomStream::RandomStream(std::uint64_t seed, std::string_view name, std::uint6
   }
   state = mixed ^ index;
   for (std::uint64_t& word : state_) word = splitmix64(state);
-}
-
-std::uint64_t RandomStream::next() {
-  const std::uint64_t result = std::rotl(state_[1] * 5, 7) * 9;
-  const std::uint64_t t = state_[1] << 17;
-  state_[2] ^= state_[0];
-  state_[3] ^= state_[1];
-  state_[1] ^= state_[2];
-  state_[0] ^= state_[3];
-  state_[2] ^= t;
-  state_[3] = std::rotl(state_[3], 45);
-  return result;
-}
-
-double RandomStream::uniform() { return static_cast<double>(next() >> 11) * 0x1.0p-53; }
-
-std::uint64_t RandomStream::below(std::uint64_t bound) {
-  // Lemire's multiply-and-reject method.
-  __extension__ using Wide = unsigned __int128;
-  Wide product = static_cast<Wide>(next()) * bound;
-  if (static_cast<std::uint64_t>(product) < bound) {
-    const std::uint64_t reject = (0 - bound) % bound;
-    while (static_cast<std::uint64_t>(product) < reject) product = static_cast<Wide>(next()) * bound;
-  }
-  return static_cast<std::uint64_t>(product >> 64);
 }
 
 double RandomStream::normal() {
@@ -82,31 +56,24 @@ WeightedChoice::WeightedChoice(std::span<const double> weights) {
     total_ += share[i];
   }
   // Scaled by n, the mean share is total_: every column of the alias table holds exactly total_.
-  threshold_.assign(n, total_);
-  alias_.resize(n);
+  columns_.resize(n);
   std::vector<std::size_t> small, large;
   std::vector<std::uint64_t> rest(n);
   for (std::size_t i = 0; i < n; ++i) {
-    alias_[i] = static_cast<std::uint32_t>(i);
+    columns_[i] = {total_, {static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(i)}};
     rest[i] = share[i] * n;
     (rest[i] < total_ ? small : large).push_back(i);
   }
   while (!small.empty() && !large.empty()) {
     const std::size_t s = small.back(), l = large.back();
     small.pop_back();
-    threshold_[s] = rest[s];
-    alias_[s] = static_cast<std::uint32_t>(l);
+    columns_[s] = {rest[s], {static_cast<std::uint32_t>(s), static_cast<std::uint32_t>(l)}};
     rest[l] -= total_ - rest[s];
     if (rest[l] < total_) {
       large.pop_back();
       small.push_back(l);
     }
   }
-}
-
-std::size_t WeightedChoice::draw(RandomStream& stream) const {
-  const auto column = static_cast<std::size_t>(stream.below(threshold_.size()));
-  return stream.below(total_) < threshold_[column] ? column : alias_[column];
 }
 
 }  // namespace moesim::base

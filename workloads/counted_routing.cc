@@ -50,16 +50,14 @@ std::vector<double> weights_of_counts(std::span<const double> counts, const Mode
 
   constexpr std::int64_t kTokens = 8192;
   constexpr int kRounds = 6;
-  std::vector<std::uint16_t> ids(static_cast<std::size_t>(model.top_k));
+  std::vector<std::uint16_t> ids(static_cast<std::size_t>(kTokens * model.top_k));
   for (int round = 0; round < kRounds; ++round) {
     base::RandomStream stream(static_cast<std::uint64_t>(round), "group limits");
     TokenSampler sampler(model);
     const ExpertWeights drawn(weights);
     std::vector<double> seen(weights.size(), 0);
-    for (std::int64_t t = 0; t < kTokens; ++t) {
-      sampler.draw(drawn, {}, 0, stream, ids.data());
-      for (const std::uint16_t e : ids) ++seen[e];
-    }
+    sampler.draw(drawn, {}, 0, stream, ids);
+    for (const std::uint16_t e : ids) ++seen[e];
     // Half a selection more, and half the correction: a rare expert's sample is a matter of luck.
     for (std::size_t e = 0; e < weights.size(); ++e)
       weights[e] *= std::sqrt((often[e] * kTokens + 0.5) / (seen[e] + 0.5));

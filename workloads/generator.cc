@@ -240,15 +240,24 @@ std::vector<std::uint16_t> generate_layer(const GeneratorParameters& parameters,
   const double kept = by_depth(depth, parameters.kept_first, parameters.kept_middle, parameters.kept_last);
   const auto k = static_cast<std::size_t>(model.top_k);
   std::vector<std::uint16_t> ids(static_cast<std::size_t>(tokens) * k);
+  const auto ids_of = [&ids, k](std::int64_t begin, std::int64_t end) {
+    return std::span(ids).subspan(static_cast<std::size_t>(begin) * k, static_cast<std::size_t>(end - begin) * k);
+  };
+  // Tokens with the same weights are drawn in one go: those since `begin`.
+  const ExpertWeights* same = &weights.at({});
   std::span<const std::uint16_t> previous;
+  std::int64_t begin = 0;
   for (std::int64_t t = 0; t < tokens; ++t) {
-    if (t > 0 && parameters.iteration_tokens > 0 && t % parameters.iteration_tokens == 0) weights.next_iteration();
+    const bool iteration = t > 0 && parameters.iteration_tokens > 0 && t % parameters.iteration_tokens == 0;
     const Conversation::Place place = conversation.next();
-    const std::size_t at = static_cast<std::size_t>(t) * k;
-    if (place.first) previous = {};
-    sampler.draw(weights.at(place), previous, kept, stream, ids.data() + at);
-    previous = std::span(ids).subspan(at, k);
+    if (!iteration && !place.first && !place.turns) continue;
+    sampler.draw(*same, previous, kept, stream, ids_of(begin, t));
+    if (iteration) weights.next_iteration();
+    same = &weights.at(place);
+    previous = place.first ? std::span<std::uint16_t>() : ids_of(t - 1, t);
+    begin = t;
   }
+  sampler.draw(*same, previous, kept, stream, ids_of(begin, tokens));
   return ids;
 }
 

@@ -129,9 +129,8 @@ std::vector<std::uint16_t> counted_tokens(const ExpertCounts& counts, std::uint6
   const ExpertWeights weights(weights_of_counts(counts.layer(moe_layer), model, counts.source));
   base::RandomStream stream(seed, "tokens of counts", static_cast<std::uint64_t>(moe_layer));
   TokenSampler sampler(model);
-  const auto k = static_cast<std::size_t>(model.top_k);
-  std::vector<std::uint16_t> ids(static_cast<std::size_t>(tokens) * k);
-  for (std::size_t at = 0; at < ids.size(); at += k) sampler.draw(weights, {}, 0, stream, ids.data() + at);
+  std::vector<std::uint16_t> ids(static_cast<std::size_t>(tokens * model.top_k));
+  sampler.draw(weights, {}, 0, stream, ids);
   return ids;
 }
 

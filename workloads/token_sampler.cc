@@ -10,6 +10,38 @@ ExpertWeights::ExpertWeights(std::span<const double> weights) : choice_(weights)
   for (const double w : weights) share_.push_back(1 + static_cast<std::uint64_t>(std::llround(w / sum * 0x1.0p40)));
 }
 
+// What one token has so far.
+class TokenSampler::Token {
+ public:
+  explicit Token(TokenSampler& sampler)
+      : group_of_(sampler.group_of_.data()),
+        used_(sampler.used_.data()),
+        group_used_(sampler.group_used_.data()),
+        number_(++sampler.token_),
+        groups_open_(sampler.top_groups_) {}
+
+  // 1, or 0 if the token may not take it. Which of them is hard to foretell: no branch depends on it.
+  std::int32_t take(std::size_t expert) {
+    std::int64_t& group = group_used_[group_of_[expert]];
+    const std::int32_t fresh = used_[expert] != number_, entered = group == number_, open = groups_open_ > 0;
+    const std::int32_t taken = fresh & (entered | open);
+    used_[expert] = number_;  // also where its group is refused, which it is for the rest of the token
+    group ^= (group ^ number_) & -std::int64_t{taken};  // number_ if taken
+    groups_open_ -= taken & (entered ^ 1);
+    return taken;
+  }
+
+  bool may_take(std::size_t expert) const {
+    return used_[expert] != number_ && (groups_open_ > 0 || group_used_[group_of_[expert]] == number_);
+  }
+
+ private:
+  const std::uint16_t* group_of_;
+  std::int64_t *used_, *group_used_;
+  std::int64_t number_;
+  std::int32_t groups_open_;  // groups that the token may still enter
+};
+
 TokenSampler::TokenSampler(const Model& model)
     : top_k_(model.top_k),
       top_groups_(model.top_groups),
@@ -21,41 +53,45 @@ TokenSampler::TokenSampler(const Model& model)
 }
 
 void TokenSampler::draw(const ExpertWeights& weights, std::span<const std::uint16_t> previous, double kept,
-                        base::RandomStream& stream, std::uint16_t* ids) {
-  ++token_;
-  groups_open_ = top_groups_;
-  std::int32_t count = 0;
-  if (kept > 0)
-    for (const std::uint16_t expert : previous)
-      if (stream.uniform() < kept && take(expert)) ids[count++] = expert;
-  // Refusals are rare unless the popular experts are used up: then the exact draw over the rest is faster.
-  for (std::int32_t tries = 0; count < top_k_; ++tries) {
-    const std::size_t expert = tries < 8 * top_k_ ? weights.choice_.draw(stream) : draw_rest(weights, stream);
-    if (take(expert)) ids[count++] = static_cast<std::uint16_t>(expert);
+                        base::RandomStream& stream, std::span<std::uint16_t> ids) {
+  base::RandomStream local = stream;  // in registers
+  const auto k = static_cast<std::size_t>(top_k_);
+  for (std::size_t at = 0; at + k <= ids.size(); at += k) {
+    std::uint16_t* const own = ids.data() + at;
+    Token token(*this);
+    std::int32_t count = 0;
+    if (kept > 0) {
+      for (const std::uint16_t expert : previous) {
+        if (local.uniform() >= kept) continue;
+        own[count] = expert;
+        count += token.take(expert);
+      }
+      previous = ids.subspan(at, k);
+    }
+    for (std::int32_t tries = 8 * top_k_; count < top_k_ && tries > 0; --tries) {
+      const std::size_t expert = weights.choice_.draw(local);
+      own[count] = static_cast<std::uint16_t>(expert);
+      count += token.take(expert);
+    }
+    // Refusals are rare unless the popular experts are used up: then the exact draw over the rest is faster.
+    while (count < top_k_) {
+      const std::size_t expert = draw_rest(weights, token, local);
+      own[count] = static_cast<std::uint16_t>(expert);
+      count += token.take(expert);
+    }
   }
+  stream = local;
 }
 
-bool TokenSampler::allowed(std::size_t expert) const {
-  return used_[expert] != token_ && (groups_open_ > 0 || group_used_[group_of_[expert]] == token_);
-}
-
-bool TokenSampler::take(std::size_t expert) {
-  if (!allowed(expert)) return false;
-  used_[expert] = token_;
-  std::int64_t& group = group_used_[group_of_[expert]];
-  if (group != token_) --groups_open_;
-  group = token_;
-  return true;
-}
-
-std::size_t TokenSampler::draw_rest(const ExpertWeights& weights, base::RandomStream& stream) const {
+std::size_t TokenSampler::draw_rest(const ExpertWeights& weights, const Token& token, base::RandomStream& stream) {
+  const std::vector<std::uint64_t>& share = weights.share_;
   std::uint64_t total = 0;
-  for (std::size_t e = 0; e < used_.size(); ++e) total += allowed(e) ? weights.share_[e] : 0;
+  for (std::size_t e = 0; e < share.size(); ++e) total += token.may_take(e) ? share[e] : 0;
   std::uint64_t at = stream.below(total);
   for (std::size_t e = 0;; ++e) {
-    if (!allowed(e)) continue;
-    if (at < weights.share_[e]) return e;
-    at -= weights.share_[e];
+    if (!token.may_take(e)) continue;
+    if (at < share[e]) return e;
+    at -= share[e];
   }
 }
 

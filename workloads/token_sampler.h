@@ -27,22 +27,20 @@ class TokenSampler {
  public:
   explicit TokenSampler(const Model& model);
 
-  // `previous`: experts of the token before (none for the first), each kept with probability `kept` before others are
-  // drawn. Writes top_k ids to `ids`.
+  // Draws the tokens of `ids` [tokens][top_k] one after the other. `previous`: experts of the token before them (none
+  // for the first of all); each token keeps those of its predecessor with probability `kept` before it draws others.
   void draw(const ExpertWeights& weights, std::span<const std::uint16_t> previous, double kept,
-            base::RandomStream& stream, std::uint16_t* ids);
+            base::RandomStream& stream, std::span<std::uint16_t> ids);
 
  private:
-  bool allowed(std::size_t expert) const;
-  bool take(std::size_t expert);
-  std::size_t draw_rest(const ExpertWeights& weights, base::RandomStream& stream) const;
+  class Token;
+  static std::size_t draw_rest(const ExpertWeights& weights, const Token& token, base::RandomStream& stream);
 
   std::int32_t top_k_, top_groups_;
   std::vector<std::uint16_t> group_of_;   // [experts]
-  std::vector<std::int64_t> used_;        // [experts] the last token that took it
-  std::vector<std::int64_t> group_used_;  // [groups]
+  std::vector<std::int64_t> used_;        // [experts] the last token that took it, or for good could not
+  std::vector<std::int64_t> group_used_;  // [groups] the last token that took an expert of it
   std::int64_t token_ = -1;
-  std::int32_t groups_open_ = 0;  // groups that the token may still enter
 };
 
 }  // namespace moesim::workloads

@@ -35,8 +35,7 @@ double worst_deviation(const Model& model, const std::vector<double>& counts, st
   TokenSampler sampler(model);
   base::RandomStream stream(4, "test");
   std::vector<std::uint16_t> ids(static_cast<std::size_t>(tokens * model.top_k));
-  for (std::size_t at = 0; at < ids.size(); at += static_cast<std::size_t>(model.top_k))
-    sampler.draw(weights, {}, 0, stream, ids.data() + at);
+  sampler.draw(weights, {}, 0, stream, ids);
   const auto loads = expert_loads({ids, model.top_k}, model.experts);
   const double sum = std::accumulate(counts.begin(), counts.end(), 0.0);
   double worst = 0;
@@ -61,7 +60,7 @@ TEST_CASE("limited groups are corrected for") {
   base::RandomStream stream(4, "test");
   const std::int64_t tokens = 20000;
   std::vector<std::uint16_t> ids(static_cast<std::size_t>(tokens) * 8);
-  for (std::size_t at = 0; at < ids.size(); at += 8) sampler.draw(weights, {}, 0, stream, ids.data() + at);
+  sampler.draw(weights, {}, 0, stream, ids);
   const auto loads = expert_loads({ids, 8}, 256);
   const double sum = std::accumulate(counts.begin(), counts.end(), 0.0);
   double off = 0;  // share of the selections that went to another expert
@@ -76,7 +75,7 @@ TEST_CASE("an expert with more than all tokens' share is in every choice, and to
   TokenSampler sampler(model);
   base::RandomStream stream(4, "test");
   std::vector<std::uint16_t> ids(2000);
-  for (std::size_t at = 0; at < ids.size(); at += 2) sampler.draw(weights, {}, 0, stream, ids.data() + at);
+  sampler.draw(weights, {}, 0, stream, ids);
   CHECK(expert_loads({ids, 2}, 8)[0] > 990);
   CHECK(input_error([&] {
           weights_of_counts(std::vector<double>{1, 0, 0, 0, 0, 0, 0, 0}, model, "c.npy");
