@@ -275,8 +275,12 @@ std::string make_model_routing(const RoutingInputs& in, ModelScenario& scenario,
       lowering::PassTokens pass = scenario.pass(0, b);
       if (draft) pass.tokens_per_sequence = 1, pass.prefill_tokens = 0;
       const std::int64_t tokens = (pass.tokens() + cut - 1) / cut;
-      const auto ids = tokens_of_batch(trace.layer(0), senders, per_rank, first[batch], tokens);
-      const workloads::LayerRouting own{ids, model.top_k};
+      std::vector<std::uint16_t> ids;
+      workloads::LayerRouting own = trace.layer(0);
+      if (tokens < per_rank) {  // else these are all
+        ids = tokens_of_batch(own, senders, per_rank, first[batch], tokens);
+        own.experts = ids;
+      }
       const auto own_tokens = static_cast<std::int32_t>(tokens);
       if (!scenario.dealt) {
         // The ranks that hold experts have all tokens: only what a slot computes counts.
