@@ -57,27 +57,28 @@ void TokenSampler::draw(const ExpertWeights& weights, std::span<const std::uint1
   base::RandomStream local = stream;  // in registers
   const auto k = static_cast<std::size_t>(top_k_);
   for (std::size_t at = 0; at + k <= ids.size(); at += k) {
-    std::uint16_t* const own = ids.data() + at;
+    // The next id is written there, and stays if the token takes that expert.
+    std::uint16_t* out = ids.data() + at;
+    const std::uint16_t* const end = out + k;
     Token token(*this);
-    std::int32_t count = 0;
     if (kept > 0) {
       for (const std::uint16_t expert : previous) {
         if (local.uniform() >= kept) continue;
-        own[count] = expert;
-        count += token.take(expert);
+        *out = expert;
+        out += token.take(expert);
       }
       previous = ids.subspan(at, k);
     }
-    for (std::int32_t tries = 8 * top_k_; count < top_k_ && tries > 0; --tries) {
+    for (std::int32_t tries = 8 * top_k_; out != end && tries > 0; --tries) {
       const std::size_t expert = weights.choice_.draw(local);
-      own[count] = static_cast<std::uint16_t>(expert);
-      count += token.take(expert);
+      *out = static_cast<std::uint16_t>(expert);
+      out += token.take(expert);
     }
     // Refusals are rare unless the popular experts are used up: then the exact draw over the rest is faster.
-    while (count < top_k_) {
+    while (out != end) {
       const std::size_t expert = draw_rest(weights, token, local);
-      own[count] = static_cast<std::uint16_t>(expert);
-      count += token.take(expert);
+      *out = static_cast<std::uint16_t>(expert);
+      out += token.take(expert);
     }
   }
   stream = local;
