@@ -46,10 +46,24 @@ std::unique_ptr<CommunicationKernel> make_communication_kernel(std::string_view 
   return found->make(options);
 }
 
-void require_gpu_profile(const CommunicationKernel& kernel, const profile::Profile& profile) {
-  if (!profile.ideal) return;
-  throw base::InputError("", "", std::string(kernel.name()) + " needs a GPU's profile",
-                         "\"ideal\", or another profile");
+std::vector<std::string> communication_kernels(const topology::Cluster& cluster, const profile::Profile& profile) {
+  std::vector<std::string> names = communication_kernels();
+  std::erase_if(names, [&](const std::string& name) {
+    if (name == "ideal") return false;
+    return profile.ideal || !make_communication_kernel(name)->refusal(cluster, profile).empty();
+  });
+  return names;
+}
+
+void CommunicationKernel::check(const topology::Cluster& cluster, const profile::Profile& profile) const {
+  if (name() == "ideal") return;
+  const std::string why = profile.ideal ? "needs a GPU's profile" : refusal(cluster, profile);
+  if (why.empty()) return;
+  std::string list;
+  for (const std::string& other : communication_kernels(cluster, profile))
+    list += (list.empty() ? "" : ", ") + other + (make_communication_kernel(other)->fused() ? " (fp4 experts)" : "");
+  throw base::InputError("", "", std::string(name()) + " " + why,
+                         "\"auto\", or what can run here: " + list + (profile.ideal ? "; or another profile" : ""));
 }
 
 KernelChoice choose_communication_kernel(const topology::Cluster& cluster, const profile::Profile& profile,

@@ -58,10 +58,14 @@ class CommunicationKernel {
     return 0;
   }
   virtual TokenNeeds needs() const { return {}; }
+  // Whether every token goes to all ranks, those that need none of it included.
+  virtual bool gathers_all() const { return false; }
   // Whether dispatch, experts and combine are one kernel: fused_moe.h is lowered instead of this.
   virtual bool fused() const { return false; }
-  // Throws InputError, without place, if it cannot run there.
-  virtual void check(const topology::Cluster& cluster, const profile::Profile& profile) const = 0;
+  // Why it cannot run there, "" if it can: "needs NVLink between the GPUs of a node".
+  virtual std::string refusal(const topology::Cluster& cluster, const profile::Profile& profile) const = 0;
+  // Throws InputError, without place, if it cannot run there; it names the kernels that can.
+  void check(const topology::Cluster& cluster, const profile::Profile& profile) const;
   // Adds the exchange; the kernel of a rank waits for after[rank] (empty: time 0).
   virtual LoweredExchange lower(Network& network, const TokenExchange& exchange,
                                 std::span<const engine::EventId> after) const = 0;
@@ -71,8 +75,8 @@ std::vector<std::string> communication_kernels();
 // Throws InputError for an unknown name.
 std::unique_ptr<CommunicationKernel> make_communication_kernel(std::string_view name,
                                                                const KernelOptions& options = {});
-// For check(): throws InputError if the profile is ideal, which has no parameters of kernels.
-void require_gpu_profile(const CommunicationKernel& kernel, const profile::Profile& profile);
+// Those that can run there, "ideal" included.
+std::vector<std::string> communication_kernels(const topology::Cluster& cluster, const profile::Profile& profile);
 // What "auto" stands for: what frameworks run on such a cluster, and why, in a few words. `prompts`: tokens of prompts
 // are among those of the step.
 struct KernelChoice {

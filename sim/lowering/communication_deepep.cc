@@ -34,13 +34,10 @@ class DeepEp : public CommunicationKernel {
 
   TokenNeeds needs() const override { return {low_latency_, !low_latency_}; }
 
-  void check(const topology::Cluster& cluster, const profile::Profile& profile) const override {
+  std::string refusal(const topology::Cluster& cluster, const profile::Profile& /*profile*/) const override {
     const std::int32_t domains = nvlink_domains(cluster);
-    require_gpu_profile(*this, profile);
-    if (domains == 0 || domains == static_cast<std::int32_t>(cluster.gpus.size())) {
-      throw base::InputError("", "", std::string(name()) + " needs NVLink between the GPUs of a node",
-                             "\"nccl_alltoall\" or \"allgather_reducescatter\"");
-    }
+    const bool nvlink = domains != 0 && domains != static_cast<std::int32_t>(cluster.gpus.size());
+    return nvlink ? "" : "needs NVLink between the GPUs of a node";
   }
 
   LoweredExchange lower(Network& network, const TokenExchange& spec,

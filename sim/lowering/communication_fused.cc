@@ -24,16 +24,10 @@ class Fused : public CommunicationKernel {
 
   bool fused() const override { return true; }
 
-  void check(const topology::Cluster& cluster, const profile::Profile& profile) const override {
-    require_gpu_profile(*this, profile);
-    if (nvlink_domains(cluster) != 1) {
-      throw base::InputError("", "", "fused_moe runs inside one NVLink domain only, not across NICs",
-                             "\"deepep_low_latency\", \"deepep_normal\" or \"nccl_alltoall\"");
-    }
-    if (profile.family != "blackwell") {
-      throw base::InputError("", "", "fused_moe is a kernel of data-center Blackwell, this GPU is a " + profile.name,
-                             "a B200, B300, GB200 or GB300");
-    }
+  std::string refusal(const topology::Cluster& cluster, const profile::Profile& profile) const override {
+    if (nvlink_domains(cluster) != 1) return "runs inside one NVLink domain only";
+    if (profile.family != "blackwell") return "is a kernel of data-center Blackwell, this GPU is a " + profile.name;
+    return "";
   }
 
   LoweredExchange lower(Network& /*network*/, const TokenExchange& /*exchange*/,

@@ -13,7 +13,9 @@ class Ideal : public CommunicationKernel {
     return {"communication kernel \"ideal\": raw link rates, no start-up time, no SMs taken from compute"};
   }
 
-  void check(const topology::Cluster& /*cluster*/, const profile::Profile& /*profile*/) const override {}
+  std::string refusal(const topology::Cluster& /*cluster*/, const profile::Profile& /*profile*/) const override {
+    return "";
+  }
 
   LoweredExchange lower(Network& network, const TokenExchange& spec,
                         std::span<const engine::EventId> after) const override {

@@ -26,9 +26,10 @@ class Nccl : public CommunicationKernel {
     return profile.kernel(nccl_kernel(op(reversed), nccl_fabric(router, profile.family, ranks))).log_error();
   }
 
-  void check(const topology::Cluster& cluster, const profile::Profile& profile) const override {
-    require_gpu_profile(*this, profile);
-    if (cluster.gpus.size() < 2) throw base::InputError("", "", std::string(name()) + " needs two GPUs", "\"ideal\"");
+  bool gathers_all() const override { return !all_to_all_; }
+
+  std::string refusal(const topology::Cluster& cluster, const profile::Profile& /*profile*/) const override {
+    return cluster.gpus.size() < 2 ? "needs two GPUs" : "";
   }
 
   LoweredExchange lower(Network& network, const TokenExchange& spec,
@@ -80,12 +81,10 @@ class Hierarchical : public CommunicationKernel {
     return profile.kernel(nccl_kernel(NcclOp::AllToAll, nccl_fabric(router, profile.family, ranks))).log_error();
   }
 
-  void check(const topology::Cluster& cluster, const profile::Profile& profile) const override {
-    require_gpu_profile(*this, profile);
+  std::string refusal(const topology::Cluster& cluster, const profile::Profile& /*profile*/) const override {
     const std::int32_t domains = nvlink_domains(cluster);
-    if (domains < 2 || domains == static_cast<std::int32_t>(cluster.gpus.size()))
-      throw base::InputError("", "", std::string(name()) + " needs several nodes with NVLink inside",
-                             "\"nccl_alltoall\"");
+    const bool several = domains >= 2 && domains < static_cast<std::int32_t>(cluster.gpus.size());
+    return several ? "" : "needs several nodes with NVLink inside";
   }
 
   LoweredExchange lower(Network& network, const TokenExchange& spec,

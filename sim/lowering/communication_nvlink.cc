@@ -24,12 +24,8 @@ class NvlinkAllToAll : public CommunicationKernel {
 
   TokenNeeds needs() const override { return {!one_sided_, false}; }
 
-  void check(const topology::Cluster& cluster, const profile::Profile& profile) const override {
-    require_gpu_profile(*this, profile);
-    if (nvlink_domains(cluster) != 1) {
-      throw base::InputError("", "", std::string(name()) + " runs inside one NVLink domain only, not across NICs",
-                             "\"deepep_low_latency\", \"deepep_normal\" or \"nccl_alltoall\"");
-    }
+  std::string refusal(const topology::Cluster& cluster, const profile::Profile& /*profile*/) const override {
+    return nvlink_domains(cluster) == 1 ? "" : "runs inside one NVLink domain only";
   }
 
   LoweredExchange lower(Network& network, const TokenExchange& spec,

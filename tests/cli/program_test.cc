@@ -156,6 +156,23 @@ TEST_CASE("compare runs a scenario with all kernels that can run there, and says
   CHECK(moesim({"compare", "examples/10-pcie-box.json", "--kernels", "deepep"}).code == 2);
 }
 
+TEST_CASE("a kernel that cannot run is told with those that can, and no other") {
+  const auto error = [](const std::string& example, const std::string& kernel) {
+    const Run run = moesim({"run", "examples/" + example, "--set", "communication.kernel=" + kernel});
+    CHECK(run.code == 2);
+    return run.err;
+  };
+  const std::string on_pcie = "ideal, nccl_alltoall, allgather_reducescatter\n";
+  for (const char* kernel : {"deepep_low_latency", "nvlink_one_sided", "hierarchical_2d", "fused_moe"})
+    CHECK(error("10-pcie-box.json", kernel).ends_with("what can run here: " + on_pcie));
+  CHECK(error("10-pcie-box.json", "nothing").ends_with("one of " + on_pcie));
+  CHECK(error("12-hgx-h200-9-nodes.json", "nvlink_two_sided")
+            .ends_with("ideal, deepep_low_latency, deepep_normal, nccl_alltoall, allgather_reducescatter, "
+                       "hierarchical_2d\n"));
+  CHECK(
+      error("20-isca25-exchange-50.json", "nccl_alltoall").ends_with("what can run here: ideal; or another profile\n"));
+}
+
 TEST_CASE("compare varies a value, and names each scenario by it") {
   const Run run = moesim({"compare", "examples/11-hgx-h100.json", "--vary", "step.tokens_per_gpu=16,64"});
   CHECK(run.code == 0);
