@@ -51,6 +51,15 @@ results::Phase with_times(const std::string& name, const std::vector<double>& ti
 
 }  // namespace
 
+ExchangeOfTokens exchange_of_tokens(const MoeLayer& layer, const MoeLayerTasks& tasks, bool combine) {
+  return {combine ? &tasks.combine : &tasks.dispatch,
+          combine ? tasks.combine_part : tasks.dispatch_part,
+          layer.traffic,
+          combine ? layer.combine_bytes : layer.dispatch_bytes,
+          combine,
+          layer.kernel->gathers_all() ? layer.tokens : nullptr};
+}
+
 Explainer::Explainer(const StepGraph& step, const results::Timeline& timeline)
     : step_(&step), timeline_(&timeline), kind_(step.graph().resources().size()) {
   for (std::size_t r = 0; r < kind_.size(); ++r)
@@ -70,6 +79,11 @@ results::Phase Explainer::exchange_phase(const std::string& name, const Exchange
   const workloads::Traffic& traffic = *exchange.traffic;
   const std::int32_t ranks = traffic.ranks;
   std::vector<double> times, sent(static_cast<std::size_t>(ranks)), received(static_cast<std::size_t>(ranks));
+  const auto bytes = [&](std::int32_t from, std::int32_t to) {
+    return exchange.bytes_per_token.value() * (exchange.gathered != nullptr
+                                                   ? exchange.gathered->tokens[static_cast<std::size_t>(from)]
+                                                   : traffic.at(from, to));
+  };
   double first = INFINITY, last = 0;
   for (std::int32_t rank = 0; rank < ranks; ++rank) {
     const double start = at(exchange.lowered->start[static_cast<std::size_t>(rank)]), done = at(events.done(rank));
@@ -78,8 +92,8 @@ results::Phase Explainer::exchange_phase(const std::string& name, const Exchange
     last = std::max(last, done);
     for (std::int32_t other = 0; other < ranks; ++other) {
       if (other == rank) continue;
-      sent[static_cast<std::size_t>(rank)] += traffic.at(rank, other) * exchange.bytes_per_token.value();
-      received[static_cast<std::size_t>(other)] += traffic.at(rank, other) * exchange.bytes_per_token.value();
+      sent[static_cast<std::size_t>(rank)] += bytes(rank, other);
+      received[static_cast<std::size_t>(other)] += bytes(rank, other);
     }
   }
   if (exchange.reversed) std::swap(sent, received);
@@ -96,7 +110,8 @@ results::Phase Explainer::exchange_phase(const std::string& name, const Exchange
   for (std::size_t rank = 1; rank < sent.size(); ++rank)
     if (load(rank) > load(hot)) hot = rank;
   if (busiest > 0) phase.skew = skew(exchange, hot, Duration(times[hot]));
-  Meeting meeting{{}, exchange.lowered->start, {}, exchange.traffic, exchange.reversed};
+  Meeting meeting{
+      {}, exchange.lowered->start, {}, exchange.gathered != nullptr ? nullptr : exchange.traffic, exchange.reversed};
   for (std::int32_t rank = 0; rank < ranks; ++rank) meeting.done.push_back(events.done(rank));
   phase.mean_late = Duration(base::mean(late_senders(meeting, *timeline_)));
   if (last > first) {
@@ -326,17 +341,14 @@ void explain(const MoeLayer& layer, const MoeLayerGraph& lowered, const results:
     result.phases.push_back(with_times("late start", delays));
   }
   const bool fused = !tasks.fused.empty();
-  if (!fused)
-    result.phases.push_back(explainer.exchange_phase(
-        "dispatch", {&tasks.dispatch, tasks.dispatch_part, layer.traffic, layer.dispatch_bytes, false}));
+  if (!fused) result.phases.push_back(explainer.exchange_phase("dispatch", exchange_of_tokens(layer, tasks, false)));
   if (!tasks.shared_experts.empty())
     result.phases.push_back(explainer.compute_phase("shared expert", tasks.shared_experts, own_tokens));
   if (fused) {
     result.phases.push_back(explainer.compute_phase(kFusedPhase, tasks.fused, selections));
   } else {
     result.phases.push_back(explainer.compute_phase("experts", tasks.experts, selections));
-    result.phases.push_back(explainer.exchange_phase(
-        "combine", {&tasks.combine, tasks.combine_part, layer.traffic, layer.combine_bytes, true}));
+    result.phases.push_back(explainer.exchange_phase("combine", exchange_of_tokens(layer, tasks, true)));
   }
   explainer.explain_path(result);
   result.links = explainer.links();

@@ -20,7 +20,10 @@ struct ExchangeOfTokens {
   const workloads::Traffic* traffic = nullptr;
   base::Bytes bytes_per_token;
   bool reversed = false;
+  const lowering::MoeTokens* gathered = nullptr;  // where every token goes to all ranks, needed there or not
 };
+// Of a layer's dispatch, or its combine.
+ExchangeOfTokens exchange_of_tokens(const MoeLayer& layer, const MoeLayerTasks& tasks, bool combine);
 
 // Tells phases and causes of one run of a graph. All must outlive it.
 class Explainer {

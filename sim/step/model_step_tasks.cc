@@ -302,15 +302,17 @@ class Builder {
     for (std::size_t r = 0; r < ranks(); ++r)
       ready(batch)[r] = communicate_[r] = tasks.dispatch.events.done(static_cast<std::int32_t>(r));
     PhaseTasks& phase = out_.phase("dispatch");
-    phase.exchanges.push_back({&tasks.dispatch, tasks.dispatch_part, in.traffic, in.dispatch_bytes, false});
-    phase.meetings.push_back(meeting_of(tasks.dispatch, in.traffic, false));
+    phase.exchanges.push_back(exchange_of_tokens(in, tasks, false));
+    phase.meetings.push_back(meeting_of(phase.exchanges.back()));
     phase.log_error = std::log1p(moe_phase_error(in, stage().router, "dispatch"));
   }
 
-  Meeting meeting_of(const lowering::LoweredExchange& exchange, const workloads::Traffic* traffic, bool reversed) {
-    Meeting meeting{stage().ranks, exchange.start, {}, traffic, reversed};
+  Meeting meeting_of(const ExchangeOfTokens& exchange) {
+    const bool gathers = exchange.gathered != nullptr;
+    Meeting meeting{
+        stage().ranks, exchange.lowered->start, {}, gathers ? nullptr : exchange.traffic, exchange.reversed};
     for (std::size_t r = 0; r < ranks(); ++r)
-      meeting.done.push_back(exchange.events.done(static_cast<std::int32_t>(r)));
+      meeting.done.push_back(exchange.lowered->events.done(static_cast<std::int32_t>(r)));
     return meeting;
   }
 
@@ -345,8 +347,8 @@ class Builder {
       }
       add_combine(place(layer), in, begin, tasks);
       PhaseTasks& phase = out_.phase("combine");
-      phase.exchanges.push_back({&tasks.combine, tasks.combine_part, in.traffic, in.combine_bytes, true});
-      phase.meetings.push_back(meeting_of(tasks.combine, in.traffic, true));
+      phase.exchanges.push_back(exchange_of_tokens(in, tasks, true));
+      phase.meetings.push_back(meeting_of(phase.exchanges.back()));
       phase.log_error = std::log1p(moe_phase_error(in, stage().router, "combine"));
       for (std::size_t r = 0; r < ranks(); ++r) {
         ready(batch)[r] = communicate_[r] = tasks.combine.events.done(static_cast<std::int32_t>(r));

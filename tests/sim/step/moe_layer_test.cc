@@ -62,6 +62,17 @@ TEST_CASE("a layer sends every dispatched token back, and the bytes follow from 
   CHECK(phase(result, "combine").sent.value() == Approx(tokens * 7168 * 2));
 }
 
+TEST_CASE("where all tokens are gathered, the bytes moved are told, not those needed") {
+  const auto result =
+      sim::run(sim::load_scenario("examples/11-hgx-h100.json", {"communication.kernel=allgather_reducescatter"}));
+  const double tokens = 8.0 * 7 * 128;  // of each GPU to the seven others
+  CHECK(phase(result, "dispatch").sent.value() == Approx(tokens * 7168 * (1 + 4.0 / 128)));
+  CHECK(phase(result, "combine").sent.value() == Approx(tokens * 7168 * 2));
+  CHECK(phase(result, "dispatch").imbalance == Approx(1));
+  const auto& dispatch = phase(result, "dispatch");  // all start and end together
+  CHECK(dispatch.per_gpu.value() * dispatch.slowest_rank.value() == Approx(dispatch.sent.value() / 8));
+}
+
 TEST_CASE("skew names the GPU with most bytes, its time, how long the others wait, and the hot link") {
   const auto scenario = sim::load_scenario("examples/20-isca25-exchange-50.json",
                                            {R"(routing={"generate": {"preset": "deepseek-v3-decode", "seed": 1}})"});
