@@ -2,11 +2,15 @@
 
 #include <algorithm>
 
+#include <nlohmann/json.hpp>
+
 #include "base/json.h"
 #include "base/parallel.h"
 
 namespace moesim::planning {
 namespace {
+
+constexpr double kAlike = 1e-3;  // times that differ by less
 
 std::size_t find_baseline(const std::vector<sim::Scenario>& scenarios, const std::string& name) {
   std::vector<std::string> names;
@@ -59,6 +63,45 @@ std::string other_experts(const sim::Scenario& scenario, const sim::Scenario& ba
          "(--set experts.kernel=... runs the same on both)";
 }
 
+// Whether two scenarios differ in their clusters' links alone, of which none is slower in the first and some are
+// faster.
+bool has_faster_links(const sim::Scenario& scenario, const sim::Scenario& other) {
+  const topology::Cluster &a = scenario.cluster, &b = other.cluster;
+  const auto beside_links = [](const sim::Scenario& s) {
+    base::Json json = base::Json::parse(s.text);
+    json.erase("cluster");
+    json.erase("name");
+    return json;
+  };
+  if (a.gpu != b.gpu || a.p2p != b.p2p || a.ecmp_seed != b.ecmp_seed || a.gpus != b.gpus ||
+      a.graph.num_links() != b.graph.num_links() || beside_links(scenario) != beside_links(other))
+    return false;
+  bool faster = false;
+  for (std::size_t l = 0; l < a.graph.num_links(); ++l) {
+    const topology::Link &mine = a.graph.links()[l], &its = b.graph.links()[l];
+    if (mine.a != its.a || mine.b != its.b || mine.kind != its.kind || mine.bandwidth < its.bandwidth ||
+        mine.latency > its.latency)
+      return false;
+    faster = faster || mine.bandwidth > its.bandwidth;
+  }
+  return faster;
+}
+
+// Faster links need not mean less time: said of each scenario against the fastest of those that it should beat.
+std::string slower_on_faster_links(const std::vector<sim::Scenario>& scenarios,
+                                   const std::vector<results::Result>& results, std::size_t i) {
+  const double noise = kAlike + 4 * scenarios[i].tolerance;
+  std::size_t best = i;
+  for (std::size_t j = 0; j < scenarios.size(); ++j)
+    if (results[j].total < results[best].total && has_faster_links(scenarios[i], scenarios[j])) best = j;
+  const double longer = results[i].total / results[best].total - 1;
+  if (longer <= noise) return "";
+  return "\"" + results[i].name + "\" has no slower link than \"" + results[best].name +
+         "\", and faster ones, yet takes " + base::format_number(100 * longer, 2) +
+         " % longer: transfers share a link max-min fairly, not in the order that would end soonest, so that those "
+         "that start sooner on faster links can delay those that the end waits for";
+}
+
 }  // namespace
 
 results::Comparison compare(const std::vector<sim::Scenario>& scenarios, const std::string& baseline, int threads) {
@@ -80,6 +123,9 @@ results::Comparison compare(const std::vector<sim::Scenario>& scenarios, const s
   }
   for (const sim::Scenario& scenario : scenarios)
     if (std::string text = other_experts(scenario, scenarios[comparison.baseline]); !text.empty())
+      comparison.warnings.push_back(std::move(text));
+  for (std::size_t i = 0; i < scenarios.size(); ++i)
+    if (std::string text = slower_on_faster_links(scenarios, comparison.results, i); !text.empty())
       comparison.warnings.push_back(std::move(text));
   return comparison;
 }

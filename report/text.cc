@@ -33,7 +33,8 @@ std::string binding_words(const Binding& binding) {
   if (binding.kind == "latency") return binding.what + " (" + percent(binding.utilisation) + " of the time)";
   if (binding.kind == "launch") return binding.what + " (" + percent(binding.utilisation) + " of the time)";
   const bool link = binding.kind != "hbm" && binding.kind != "tensor" && binding.kind != "thread blocks";
-  return (link ? binding.kind + " link " : "") + binding.what + " (" + percent(binding.utilisation) + " busy)";
+  return (link ? binding.kind + " link " : "") + binding.what + " (" + percent(binding.utilisation) + " busy" +
+         (binding.shared.empty() ? "" : ", shared with " + binding.shared) + ")";
 }
 
 std::string why(const Result& result) {

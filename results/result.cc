@@ -6,7 +6,9 @@ namespace moesim::results {
 namespace {
 
 base::Json to_json(const Binding& binding) {
-  return {{"what", binding.what}, {"kind", binding.kind}, {"utilisation", binding.utilisation}};
+  base::Json json = {{"what", binding.what}, {"kind", binding.kind}, {"utilisation", binding.utilisation}};
+  if (!binding.shared.empty()) json["shared_with"] = binding.shared;
+  return json;
 }
 
 base::Json to_json(const Skew& skew) {

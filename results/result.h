@@ -17,6 +17,7 @@ struct Binding {
   std::string what;        // "NIC of gpu3 -> leaf3", "HBM of gpu5", "latency", "tensor cores of gpu0"
   std::string kind;        // "network", "nvlink", "pcie", "hbm", "tensor", "latency", "launch", ...: for grouping
   double utilisation = 0;  // of that resource while the phase ran, 0 ... 1 (of the phase's time for a latency)
+  std::string shared{};    // phases whose transfers it carried meanwhile, too: "combine"
 };
 
 // One stretch of the chain of causes that ends at the last event.

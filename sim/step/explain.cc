@@ -61,7 +61,7 @@ ExchangeOfTokens exchange_of_tokens(const MoeLayer& layer, const MoeLayerTasks& 
 }
 
 Explainer::Explainer(const StepGraph& step, const results::Timeline& timeline)
-    : step_(&step), timeline_(&timeline), kind_(step.graph().resources().size()) {
+    : step_(&step), timeline_(&timeline), sharing_(step, timeline), kind_(step.graph().resources().size()) {
   for (std::size_t r = 0; r < kind_.size(); ++r)
     if (step.graph().resources()[r].kind == engine::ResourceKind::SmCopy) kind_[r] = "thread blocks";
   const topology::Graph& topology = step.network().router().graph();
@@ -264,11 +264,14 @@ results::CriticalStep Explainer::transfer_step(std::size_t index, std::size_t fl
   }
   const auto uses = graph.path_uses(flow.path);
   const std::vector<double> busy = utilisation(graph, *timeline_, index, uses);
+  std::size_t busiest = uses.size();
   for (std::size_t u = 0; u < uses.size(); ++u) {
     const std::size_t r = uses[u].resource.index();
-    if (busy[u] > result.binding.utilisation * (1 + 1e-9))
-      result.binding = {graph.resources()[r].name, kind_[r], std::min(busy[u], 1.0)};
+    if (busy[u] <= result.binding.utilisation * (1 + 1e-9)) continue;
+    result.binding = {graph.resources()[r].name, kind_[r], std::min(busy[u], 1.0)};
+    busiest = u;
   }
+  if (busiest < uses.size()) result.binding.shared = sharing_.others(index, uses[busiest].resource, start, end);
   return result;
 }
 
@@ -312,6 +315,9 @@ void Explainer::explain_path(results::Result& result) const {
   for (results::Phase& phase : result.phases)
     if (const auto kinds = of_phase.find(phase.name); kinds != of_phase.end()) phase.binding = most(kinds->second);
   if (!of_all.empty()) result.binding = most(of_all);
+  if (std::any_of(result.critical_path.begin(), result.critical_path.end(),
+                  [](const results::CriticalStep& step) { return !step.binding.shared.empty(); }))
+    result.assumptions.emplace_back(kSharingNote);
 }
 
 void add_to_phase(const results::Phase& phase, results::Phase& sum) {

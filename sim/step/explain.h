@@ -6,6 +6,7 @@
 #include "results/result.h"
 #include "results/timeline.h"
 #include "sim/step/moe_layer.h"
+#include "sim/step/sharing.h"
 #include "sim/step/waiting.h"
 
 namespace moesim::step {
@@ -41,8 +42,9 @@ class Explainer {
   //
   // A step of the critical path that is a transfer is bound by the resource on its route that was busiest (the
   // exchange's bytes over raw rate times the time from the first start to the last drain of the flows that use it), or
-  // by latency where that makes up more than half of the step. A compute is bound by tensor cores or HBM, whichever its
-  // model names, or by its launch.
+  // by latency where that makes up more than half of the step; where other phases have a part of the resource, it names
+  // them, and a note among the assumptions says what that may do. A compute is bound by tensor cores or HBM, whichever
+  // its model names, or by its launch.
   void explain_path(results::Result& result) const;
   std::vector<results::LinkUse> links() const;
 
@@ -59,6 +61,7 @@ class Explainer {
 
   const StepGraph* step_;
   const results::Timeline* timeline_;
+  Sharing sharing_;
   std::vector<std::string> kind_;  // [resources] of links and thread blocks
 };
 

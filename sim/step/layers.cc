@@ -45,6 +45,9 @@ results::Result join_layers(const std::vector<std::int32_t>& layers, const std::
       else
         joined.links[place->second].bytes += link.bytes;
     }
+    for (const std::string& note : layer.assumptions)
+      if (std::find(joined.assumptions.begin(), joined.assumptions.end(), note) == joined.assumptions.end())
+        joined.assumptions.push_back(note);
     joined.total += layer.total;
     joined.lower_bound += layer.lower_bound;
     joined.layers.push_back({layers[i], layer.total, layer.lower_bound, layer.binding});
