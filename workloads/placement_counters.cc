@@ -231,7 +231,7 @@ std::string describe(const std::vector<PlacementEffect>& layers) {
            base::format_number(mean.before.*number) + ")";
   };
   std::string result = "the busiest GPU computes " +
-                       text(&PlacementQuality::load_imbalance, " times the mean", "default placement: ") +
+                       text(&PlacementQuality::load_imbalance, " times the mean", "contiguous, without spare slots: ") +
                        ", a token goes to " + text(&PlacementQuality::copies_per_token, " other GPUs", "");
   if (mean.before.crossings_per_token > 0 || mean.after.crossings_per_token > 0)
     result += ", with " + text(&PlacementQuality::crossings_per_token, " crossings between NVLink domains", "");

@@ -62,8 +62,9 @@ struct PlacementEffect {
 PlacementEffect placement_effect(const LayerRouting& held_out, const Placement& before, const Placement& after,
                                  const base::RankMap& map, bool once_per_domain = true);
 
-// Of one or more layers, their mean: "the busiest GPU computes 1.21 times the mean (default placement: 2.91), a token
-// goes to 6.4 other GPUs (6.6), with 4.3 crossings between NVLink domains (4.8)", `before` being the default placement.
+// Of one or more layers, their mean: "the busiest GPU computes 1.21 times the mean (contiguous, without spare slots:
+// 2.91), a token goes to 6.4 other GPUs (6.6), with 4.3 crossings between NVLink domains (4.8)", `before` being the
+// default placement.
 std::string describe(const std::vector<PlacementEffect>& layers);
 
 // The counts, kept up while slots exchange their experts. A unit is one copy of an expert, numbered as in

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "base/error.h"
+#include "workloads/placement_counters.h"
 
 namespace moesim::workloads {
 namespace {
@@ -59,6 +60,17 @@ TEST_CASE("replicas are numbered by their slots") {
   CHECK(p.slot_rank == std::vector<std::int32_t>{0, 0, 1, 1, 2, 2});
   CHECK(place({0, 0, 0, 0, 0}, 1, 2).slot_rank == std::vector<std::int32_t>{0, 0, 0, 1, 1});
   CHECK_THROWS_AS(place({0, 1}, 3, 1), base::InternalError);
+}
+
+TEST_CASE("an effect is told against the placement that it defines") {
+  const PlacementEffect one{{3, 6, 1, 0, 1}, {1, 7, 1, 0, 1}}, other{{1, 8, 1, 4, 1}, {2, 6, 1, 3, 1}};
+  CHECK(describe({one}) ==
+        "the busiest GPU computes 1.00 times the mean (contiguous, without spare slots: 3.00), a token goes to 7.00 "
+        "other GPUs (6.00)");
+  CHECK(describe({one, other})
+            .ends_with("computes 1.50 times the mean (contiguous, without spare slots: 2.00), a token goes to 6.50 "
+                       "other GPUs (7.00), "
+                       "with 1.50 crossings between NVLink domains (2.00)"));
 }
 
 }  // namespace
