@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <span>
+#include <sstream>
 
 #include <nlohmann/json.hpp>
 
@@ -204,6 +205,38 @@ void override_values(const JsonNode& node, Profile& profile) {
   }
 }
 
+// What an override says of a GPU that has no profile of its own: nothing that was read for another may be left.
+std::string override_keys(const Profile& profile) {
+  std::string keys = "hbm_bandwidth, hbm_capacity, bf16";
+  if (profile.fp8) keys += ", fp8";
+  if (profile.fp4) keys += ", fp4";
+  return keys;
+}
+
+// Of a GPU without a profile, from that of another one: its kernels are those of the other's family.
+Profile profile_like(const JsonNode& preset, const JsonNode& section, const std::string& gpu) {
+  Profile profile = profile_preset(preset.string());
+  const std::string keys = override_keys(profile);
+  const auto given = section.json().find("override");
+  std::istringstream words(keys);
+  for (std::string key; std::getline(words >> std::ws, key, ',');)
+    if (given == section.json().end() || !given->is_object() || !given->contains(key))
+      preset.fail("the GPU \"" + gpu + "\" has no profile; from that of another it needs profile.override." + key,
+                  "profile.override with " + keys);
+  const auto hypothetical = [&](auto& number) {
+    number.source = Source::Assumed;
+    number.reference = std::string(kHypothetical) + " like " + profile.gpu;
+  };
+  hypothetical(profile.hbm_bandwidth);
+  hypothetical(profile.hbm_capacity);
+  hypothetical(profile.bf16);
+  if (profile.fp8) hypothetical(*profile.fp8);
+  if (profile.fp4) hypothetical(*profile.fp4);
+  profile.name = gpu;
+  profile.hash = base::content_hash(profile.hash + gpu);
+  return profile;
+}
+
 Profile read_base_profile(const JsonNode* node, const std::string& gpu) {
   const auto names = profile_presets();
   const auto known = [&](const std::string& name) {
@@ -215,7 +248,9 @@ Profile read_base_profile(const JsonNode* node, const std::string& gpu) {
     if (node != nullptr) JsonObject(*node, {"preset", "file", "override"}).required("override");
     if (!known(gpu))
       throw base::InputError("", "", "the cluster's GPU \"" + gpu + "\" has no profile" + base::suggestion(gpu, names),
-                             "a GPU with a profile, or \"profile\": {\"preset\": \"ideal\"}");
+                             "a GPU with a profile; or profile.preset, a GPU like it or \"ideal\", and beside a GPU "
+                             "profile.override with " +
+                                 override_keys(profile_preset("b200")));
     return profile_preset(gpu);
   }
   const auto load = [&](const JsonNode& file) {
@@ -235,6 +270,7 @@ Profile read_base_profile(const JsonNode* node, const std::string& gpu) {
   const std::string name = preset.string();
   if (!known(name)) preset.fail("unknown profile" + base::suggestion(name, names));
   Profile profile = profile_preset(name);
+  if (!profile.ideal && !known(gpu)) return profile_like(preset, *node, gpu);
   if (!profile.ideal && name != gpu)
     preset.fail("the profile of another GPU than the cluster's", "\"" + gpu + "\", \"ideal\", or no profile at all");
   return profile;

@@ -69,7 +69,9 @@ struct Profile {
 // The scenario's "profile" section (null: absent), for a cluster of `gpu`: absent, {"preset": NAME}, {"file": PATH} or
 // PATH alone (as `calibrate fit -o` writes it; seen from the scenario's folder). The
 // profile of another GPU is an InputError; "ideal" fits every cluster. {"override": {"hbm_bandwidth": "8 TB/s"}} (or
-// hbm_capacity, bf16, fp8, fp4) makes it hypothetical, with kernels as efficient as before; results say so.
+// hbm_capacity, bf16, fp8, fp4) makes it hypothetical, with kernels as efficient as before; results say so. A GPU that
+// has no profile takes another's as a start, {"preset": "b200", "override": {...}}, with all of these overridden that
+// the other has; its kernels are those of the other's family.
 Profile read_profile(const base::JsonNode* node, const std::string& gpu);
 
 // Throws InputError for an unknown name.

@@ -74,4 +74,28 @@ TEST_CASE("overridden values make a GPU hypothetical, equal ones do not") {
   CHECK_THROWS_AS(read("{}"), base::InputError);
 }
 
+TEST_CASE("a GPU without a profile starts from another's, all of whose rates it must replace") {
+  const auto read = [](const std::string& text) {
+    const auto document = base::parse_json(text, "a");
+    const base::JsonNode node(document);
+    return read_profile(&node, "h900");
+  };
+  CHECK_THROWS_WITH(read_profile(nullptr, "h900"), doctest::Contains("profile.override with hbm_bandwidth, hbm_cap"));
+  CHECK_THROWS_WITH(read(R"({"preset": "h200"})"), doctest::Contains("needs profile.override.hbm_bandwidth"));
+  CHECK_THROWS_WITH(
+      read(
+          R"({"preset": "h200", "override": {"hbm_bandwidth": "9 TB/s", "hbm_capacity": "1 TB", "bf16": "4 PFLOP/s"}})"),
+      doctest::Contains("needs profile.override.fp8"));
+  const Profile h900 = read(R"({"preset": "h200", "override": {"hbm_bandwidth": "4.8 TB/s", "hbm_capacity": "1 TB",
+                                                               "bf16": "4 PFLOP/s", "fp8": "8 PFLOP/s"}})");
+  CHECK(h900.name == "h900");
+  CHECK(h900.bf16.value == base::FlopRate(4e15));
+  CHECK(h900.hash != profile_preset("h200").hash);
+  // Known from no table of its own; nothing of it is a datasheet's, the rate that is the other's included.
+  CHECK(h900.kernel("gemm_bf16").relation() == Relation::SameFamily);
+  CHECK(h900.hbm_bandwidth.source == Source::Assumed);
+  CHECK(h900.fp8->source == Source::Assumed);
+  CHECK(read(R"({"preset": "ideal"})").ideal);
+}
+
 }  // namespace moesim::profile
