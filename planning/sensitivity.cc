@@ -54,6 +54,12 @@ struct Effect {
   double on_time = 0;
 };
 
+// Whose parameter it is, where a kernel's shared ones are only of GPUs that it runs on.
+std::string owner(const std::string& kernel, const std::string& of) {
+  if (of != profile::kAllGpus) return of;
+  return of + (kernel.ends_with("_pcie") ? " over PCIe" : "");
+}
+
 // d log T of a value moved by its half-width, by setting it.
 template <class Set>
 double effect_of(const Probe& probe, double value, double half_width, bool is_share, Set set) {
@@ -99,7 +105,7 @@ void parameter_effects(Probe& probe, const std::string& kernel, std::vector<Effe
     if (half_width < kNoEffect) continue;
     const double on_time = effect_of(probe, parameter.value, half_width, parameter.unit == "1",
                                      [&](double value) { parameter.value = value; });
-    effects.push_back({kernel, name + " of " + entry.of,
+    effects.push_back({kernel, name + " of " + owner(kernel, entry.of),
                        base::format_number(parameter.value) + (parameter.unit == "1" ? "" : " " + parameter.unit),
                        half_width, parameter.source, on_time});
   }

@@ -109,7 +109,7 @@ ParameterEntry parameter_entry(KernelCalibration& calibration, std::string_view 
   if (Parameter* own = in(system, calibration.systems)) return {std::string(system), own};
   for (std::string_view f = family; !f.empty(); f = family_parent(f))
     if (Parameter* own = in(f, calibration.families)) return {std::string(f), own};
-  return {"all GPUs", const_cast<Parameter*>(find(calibration.shared, name))};  // NOLINT
+  return {std::string(kAllGpus), const_cast<Parameter*>(find(calibration.shared, name))};  // NOLINT
 }
 
 std::shared_ptr<const KernelCalibration> kernel_calibration(std::string_view kernel) {

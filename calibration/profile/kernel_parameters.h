@@ -112,7 +112,9 @@ KernelCalibration uncalibrated(const KernelModel& model);
 // By the family rule. `system` is a profile's name.
 KernelParameters resolve(const KernelCalibration& calibration, std::string_view system, std::string_view family);
 
-// The entry that the family rule takes a parameter from: "h100", "hopper" or "all GPUs". Null for an unknown name.
+// How a parameter's owner is named where it is nobody's alone.
+inline constexpr std::string_view kAllGpus = "all GPUs";
+// The entry that the family rule takes a parameter from: "h100", "hopper" or kAllGpus. Null for an unknown name.
 struct ParameterEntry {
   std::string of;
   Parameter* parameter = nullptr;

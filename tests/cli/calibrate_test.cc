@@ -160,6 +160,9 @@ TEST_CASE("check ranks what to measure next by its effect on the speedup") {
   const auto document = base::load_json(json);
   const base::JsonNode candidates = base::JsonNode(document).member("candidates");
   REQUIRE(candidates.size() >= 5);
+  const std::string text = base::read_file(json);
+  CHECK(has(text, "\"stream of all GPUs over PCIe\""));
+  CHECK(has(text, "\"bw of all GPUs\""));
   double last = 1e9;
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     const double effect = std::max(std::abs(candidates.at(i).member("log_speedup").at(0).number()),
