@@ -234,7 +234,8 @@ JsonNode JsonNode::at(std::size_t index) const {
 }
 
 JsonNode JsonNode::member(const std::string& key) const {
-  MOESIM_CHECK(value_->is_object() && value_->contains(key), "no JSON member " + key);
+  if (!value_->is_object()) fail("not an object", "an object in { }");
+  if (!value_->contains(key)) fail_key(key, "missing key \"" + key + "\"");
   return JsonNode(*document_, (*value_)[key], pointer_ + step(key));
 }
 

@@ -81,6 +81,11 @@ double parse(std::string_view text, std::span<const Unit> units) {
   while (unit.starts_with(' ')) unit.remove_prefix(1);
   if (unit.empty()) throw std::invalid_argument("a unit after the number, one of " + unit_list(units));
   const auto found = std::find_if(units.begin(), units.end(), [&](const Unit& u) { return u.name == unit; });
+  if (found == units.end() && unit.ends_with("ps")) {  // "Gbps" is what others write for Gb/s
+    const std::string meant = std::string(unit.substr(0, unit.size() - 2)) + "/s";
+    if (std::any_of(units.begin(), units.end(), [&](const Unit& u) { return u.name == meant; }))
+      throw std::invalid_argument("\"" + std::string(text.substr(0, digits)) + " " + meant + "\"");
+  }
   if (found == units.end()) throw std::invalid_argument("one of the units " + unit_list(units));
   const double value = shifted(text.substr(0, digits), found->exponent) * found->binary;
   if (!std::isfinite(value)) throw std::invalid_argument("a number that is neither that large nor that small");

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/calibrate.h"
+#include "cli/checks.h"
 #include "cli/progress.h"
 #include "cli/scenario_options.h"
 #include "planning/sensitivity.h"
@@ -90,7 +91,10 @@ void print(const planning::Sensitivity& result, std::size_t most, std::ostream& 
              "Each number alone, moved to the upper end of its 80 % interval, as scenarios that share it move "
              "together. "
              "Numbers that were fitted together offset each other in part: they rank, and do not add up. A table of a "
-             "GPU takes off what the interval of its kernel has beyond that of a fitted GPU.",
+             "GPU takes off what the interval of its kernel has beyond that of a fitted GPU. What a kernel's numbers "
+             "are: "
+             "moesim calibrate show " +
+                 result.scenarios[result.baseline].profile + " --kernel KERNEL",
              0);
 }
 
@@ -107,7 +111,9 @@ void add_calibrate_check(CLI::App& verb, Context& context) {
       verb.add_subcommand("check", "Is a profile complete for these scenarios, and what should be measured next");
   check->add_option("SCENARIO", options->scenarios, "Scenario files; or a result file to repeat")->required();
   check->add_option("--baseline", options->baseline, "Name of the scenario that counts as 1x (default: the first)");
-  check->add_option("--top", options->top, "So many of what to measure next")->capture_default_str();
+  check->add_option("--top", options->top, "So many of what to measure next")
+      ->check(whole_number_in(1, 10000))
+      ->capture_default_str();
   options->add_to(*check);
   check->footer(
       "Runs each scenario a few hundred times: of a whole model's step, check one MoE layer.\n"

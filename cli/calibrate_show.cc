@@ -8,6 +8,7 @@
 
 #include "cli/calibrate.h"
 #include "report/table.h"
+#include "validation/kinds.h"
 
 namespace moesim::cli {
 namespace {
@@ -94,13 +95,25 @@ void print(const std::string& title, const std::vector<Number>& numbers, std::os
     out << report::wrap("  [" + std::to_string(i + 1) + "] " + references[i], 6);
 }
 
+// What the parameters of a kernel stand for.
+void print_meanings(const std::string& kernel, std::ostream& out) {
+  for (const validation::TableKind& kind : validation::table_kinds())
+    for (const profile::KernelModel& model : kind.kernels) {
+      if (model.name != kernel) continue;
+      out << "  where\n";
+      for (const profile::ParameterSpec& spec : model.parameters)
+        out << report::wrap("    " + std::string(spec.name) + ": " + std::string(spec.meaning), 6);
+      return;
+    }
+}
+
 void show(const std::string& name, const std::string& kernel, std::ostream& out) {
   const profile::Profile p = load(name);
-  out << p.name << ": " << p.gpu << (p.ideal ? "" : ", family " + p.family) << "\n";
-  if (kernel.empty()) print("GPU and links", gpu_numbers(p), out);
   const auto kernels = kernels_of(p);
   if (!kernel.empty() && std::find(kernels.begin(), kernels.end(), kernel) == kernels.end())
     throw base::InputError("--kernel", "", "unknown kernel \"" + kernel + "\"" + base::suggestion(kernel, kernels));
+  out << p.name << ": " << p.gpu << (p.ideal ? "" : ", family " + p.family) << "\n";
+  if (kernel.empty()) print("GPU and links", gpu_numbers(p), out);
   for (const std::string& k : kernels) {
     if (p.ideal || (!kernel.empty() && k != kernel)) continue;
     const auto parameters = p.kernel(k);
@@ -112,6 +125,7 @@ void show(const std::string& name, const std::string& kernel, std::ostream& out)
         << (own ? ", in this profile" : ", as shipped") << "; 80 % interval of its times "
         << error_text(std::expm1(parameters.log_error())) << "\n";
     print("parameter", kernel_numbers(p, k), out);
+    if (!kernel.empty()) print_meanings(k, out);
   }
 }
 

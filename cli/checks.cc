@@ -31,7 +31,7 @@ std::string command_of(const CLI::App& verb) {
 }
 
 CLI::Validator number_in(double lowest, double highest) {
-  const std::string range = base::format_number(lowest) + " to " + base::format_number(highest);
+  const std::string range = base::format_number(lowest, 17) + " to " + base::format_number(highest, 17);
   return {[=](std::string& text) {
             char* end = nullptr;
             const double value = std::strtod(text.c_str(), &end);
@@ -80,6 +80,8 @@ std::string message_of(const CLI::App& program, const CLI::ParseError& error) {
       for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
     if (first.starts_with("-"))
       if (const auto near = base::did_you_mean(first, names)) return text + "; did you mean \"" + *near + "\"?";
+  } else if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr && text.find(": At Most 1 ") < text.size()) {
+    text = text.substr(0, text.find(": At Most 1 ")) + ": given more than once";
   } else if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
     text = command + ": " + text;
   }

@@ -89,7 +89,7 @@ std::vector<double> read_users(const std::string& text) {
     const double value = std::strtod(part.c_str(), &end);
     if (part.empty() || *end != '\0' || !(value > 0) || !std::isfinite(value) ||
         (!users.empty() && value <= users.back()))
-      throw base::InputError("--users", "", "\"" + part + "\" in \"" + text + "\"",
+      throw base::InputError("--users", "", "\"" + part + "\"" + (part == text ? "" : " in \"" + text + "\""),
                              "positive numbers in rising order, such as 20,40,80");
     users.push_back(value);
   }

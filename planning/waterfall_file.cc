@@ -59,7 +59,11 @@ std::string scaled(Quantity value, double factor) {
 
 WaterfallFile read_waterfall(const base::JsonDocument& document) {
   // First of all, so that a scenario in its place is told apart.
-  JsonNode(document).member("schema").one_of({"moesim.waterfall/1"});
+  const JsonNode schema = JsonNode(document).member("schema");
+  if (schema.string() != "moesim.waterfall/1")
+    schema.fail("not \"moesim.waterfall/1\"",
+                "a file that names two scenarios and the factors between them, such as "
+                "examples/ten-x/deepseek-r1.json");
   const JsonObject root(JsonNode(document), {"schema", "name", "baseline", "target", "factors", "not_modelled"});
   root.required("schema");
   WaterfallFile file;

@@ -86,7 +86,9 @@ TEST_CASE("a number without a unit is refused with the units that would do") {
 }
 
 TEST_CASE("an unknown unit is refused with the units that would do") {
-  for (const char* text : {"450 GBps", "450 gb/s", "450 GB/s/GPU", "450 GB/s "}) {
+  CHECK(refusal(parse_bandwidth, "400 Gbps") == "\"400 Gb/s\"");
+  CHECK(refusal(parse_bandwidth, "450GBps") == "\"450 GB/s\"");
+  for (const char* text : {"450 Xbps", "450 gb/s", "450 GB/s/GPU", "450 GB/s "}) {
     CAPTURE(text);
     CHECK(mentions(refusal(parse_bandwidth, text), "one of the units"));
   }

@@ -173,6 +173,18 @@ TEST_CASE("a kernel that cannot run is told with those that can, and no other") 
       error("20-isca25-exchange-50.json", "nccl_alltoall").ends_with("what can run here: ideal; or another profile\n"));
 }
 
+TEST_CASE("values that vary may be JSON, with commas of its own") {
+  const Run run =
+      moesim({"compare", "examples/11-hgx-h100.json", "--engine", "bound", "--vary",
+              R"(routing.generate={"preset":"deepseek-v3-decode","seed":1},{"preset":"balanced","seed":2})"});
+  CHECK(run.code == 2);  // the second is no generator's: both were read whole
+  CHECK(run.err.find("/routing/generate/preset") != std::string::npos);
+  const Run layers =
+      moesim({"compare", "examples/11-hgx-h100.json", "--engine", "bound", "--vary", "step.layer=[3,4],5"});
+  CHECK(layers.code == 0);
+  CHECK(layers.out.find("layer [3,4]") != std::string::npos);
+}
+
 TEST_CASE("compare varies a value, and names each scenario by it") {
   const Run run = moesim({"compare", "examples/11-hgx-h100.json", "--vary", "step.tokens_per_gpu=16,64"});
   CHECK(run.code == 0);

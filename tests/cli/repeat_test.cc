@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -87,6 +88,21 @@ TEST_CASE("run says what other result files are, and which verb repeats them") {
     CHECK(run.err.starts_with("moesim: " + file + ": /schema: "));
     CHECK(run.err.find(says) != std::string::npos);
     CHECK(run.err.find(file + "`") != std::string::npos);
+  }
+}
+
+TEST_CASE("a result file that has lost its scenario is bad input, not our fault") {
+  const ScratchFolder folder;
+  const std::string result = folder.write("r.json", R"({"schema": "moesim.result/1", "name": "a"})"),
+                    comparison = folder.write("c.json", R"({"schema": "moesim.comparison/1", "results": [{}]})");
+  for (const auto& [verb, file, key] :
+       {std::tuple("run", result, "scenario"), std::tuple("compare", result, "scenario"),
+        std::tuple("compare", comparison, "scenario"), std::tuple("waterfall", result, "moesim.waterfall/1")}) {
+    const Run run = moesim({verb, file});
+    CAPTURE(run.err);
+    CHECK(run.code == 2);
+    CHECK(run.err.starts_with("moesim: " + file + ": "));
+    CHECK(run.err.find("\"" + std::string(key) + "\"") != std::string::npos);
   }
 }
 
