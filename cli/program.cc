@@ -2,6 +2,7 @@
 
 #include <iostream>
 #include <new>
+#include <sstream>
 
 #include <CLI/CLI.hpp>
 #include <unistd.h>
@@ -20,6 +21,23 @@ constexpr int kBadInput = 2;
 
 constexpr auto kVerbs = {add_run,   add_compare,   add_topology, add_trace,
                          add_model, add_calibrate, add_validate, add_waterfall};
+
+// Lines of help within the width of reports: what is cut goes on below the options' descriptions.
+std::string folded(const std::string& help) {
+  constexpr std::size_t kWidth = 118, kDescriptions = 30;
+  std::istringstream lines(help);
+  std::string text;
+  for (std::string line; std::getline(lines, line);) {
+    while (line.size() > kWidth) {
+      const std::size_t cut = line.rfind(' ', kWidth);
+      if (cut == std::string::npos || cut <= kDescriptions) break;
+      text += line.substr(0, cut) + "\n";
+      line = std::string(kDescriptions, ' ') + line.substr(cut + 1);
+    }
+    text += line + "\n";
+  }
+  return text;
+}
 
 }  // namespace
 
@@ -42,7 +60,12 @@ int run_program(const std::vector<std::string>& arguments, std::ostream& out, st
     if (!out) throw base::InputError("standard output", "", "cannot be written to its end");
     return kDone;
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error, out, err);  // --help, --version
+    if (error.get_exit_code() == 0) {  // --help, --version
+      std::ostringstream text;
+      app.exit(error, text, err);
+      out << folded(text.str());
+      return kDone;
+    }
     err << "moesim: " << message_of(app, error) << "\n";
     return kBadInput;
   } catch (const base::InputError& error) {

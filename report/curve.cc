@@ -31,7 +31,9 @@ char mark(std::size_t cluster) { return static_cast<char>('A' + static_cast<int>
 
 // Tokens/s/GPU (logarithmic, upwards) over tokens/s/user; a letter for each cluster, '*' where two meet.
 std::string chart(const CurveComparison& curve) {
-  constexpr std::size_t kRows = 12, kStep = 4;
+  constexpr std::size_t kRows = 12;
+  std::size_t step = 4;  // columns of a point: its label and a space
+  for (const double users : curve.users) step = std::max(step, number_words(users).size() + 1);
   double low = INFINITY, high = 0;
   for (const ClusterCurve& cluster : curve.clusters)
     for (const OperatingPoint& point : cluster.points) {
@@ -42,13 +44,13 @@ std::string chart(const CurveComparison& curve) {
   if (high == 0) return "";
   const double span = std::max(std::log(high / low), 0.1);
   bool met = false;
-  std::vector<std::string> rows(kRows, std::string(curve.users.size() * kStep, ' '));
+  std::vector<std::string> rows(kRows, std::string(curve.users.size() * step, ' '));
   for (std::size_t c = 0; c < curve.clusters.size(); ++c) {
     for (std::size_t p = 0; p < curve.users.size(); ++p) {
       const OperatingPoint& point = curve.clusters[c].points[p];
       if (!point.reached()) continue;
       const auto row = static_cast<std::size_t>(std::lround(std::log(high / point.per_gpu) / span * (kRows - 1)));
-      char& at = rows[std::min(row, kRows - 1)][p * kStep + kStep - 1];
+      char& at = rows[std::min(row, kRows - 1)][p * step + step - 1];
       met = met || at != ' ';
       at = at == ' ' ? mark(c) : '*';
     }
@@ -61,10 +63,10 @@ std::string chart(const CurveComparison& curve) {
     line.erase(line.find_last_not_of(' ') + 1);
     out += line + "\n";
   }
-  out += std::string(11, ' ') + "+" + std::string(curve.users.size() * kStep, '-') + "\n" + std::string(12, ' ');
+  out += std::string(11, ' ') + "+" + std::string(curve.users.size() * step, '-') + "\n" + std::string(12, ' ');
   for (const double users : curve.users) {
     const std::string value = number_words(users);
-    out += std::string(kStep - std::min(kStep, value.size()), ' ') + value;
+    out += std::string(step - std::min(step, value.size()), ' ') + value;
   }
   out += "  tokens/s/user\n ";
   for (std::size_t c = 0; c < curve.clusters.size(); ++c)
@@ -197,6 +199,7 @@ std::string point_text(const results::Waterfall& waterfall, const results::Water
   if (!point.elasticities.empty()) {
     Table more({"10 % more of", waterfall.baseline, waterfall.target});
     const auto change = [](double value) {
+      if (value == 0) return std::string("0 %");
       return (value < 0 ? "-" : "+") + base::format_number(std::abs(100 * value), std::abs(value) < 0.1 ? 2 : 3) + " %";
     };
     for (const results::Elasticity& e : point.elasticities)

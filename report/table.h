@@ -11,7 +11,9 @@ class Table {
   // The first column is aligned left, the others right.
   explicit Table(std::vector<std::string> header);
   void add_row(std::vector<std::string> cells);  // as many as the header
-  std::string text() const;                      // every line indented by two blanks, ends in a newline
+  // Every line indented by two blanks, ends in a newline. Columns beyond `width` characters follow in further tables
+  // below, each with the first column.
+  std::string text(std::size_t width = std::string::npos) const;
 
  private:
   std::vector<std::vector<std::string>> rows_;

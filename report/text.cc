@@ -15,11 +15,20 @@ using results::Comparison;
 using results::Phase;
 using results::Result;
 
+constexpr std::size_t kWidth = 118;  // of a comparison's table, as that of wrapped lines
+constexpr double kNoise = 1e-6;      // of a time: less than that is rounding
+
 std::string percent(double fraction) { return base::format_number(100 * fraction, fraction < 0.0995 ? 2 : 3) + " %"; }
 
 std::string factor(double value) {
   const int digits = value >= 0.995 && value < 9.995 ? 3 : value < 99.95 ? 3 : 4;
   return base::format_number(value, digits) + "x";
+}
+
+// JSON that may break between two members of an object.
+std::string breakable(std::string text) {
+  for (std::size_t at = 0; (at = text.find(",\"", at)) != std::string::npos;) text.replace(at, 2, ", \"");
+  return text;
 }
 
 std::string rate(double per_second) {
@@ -171,7 +180,7 @@ std::string serving_text(const Result& result) {
   out += "  exposed communication " + base::to_string(serving.exposed) + " (" +
          percent(serving.exposed / result.total) + "), launches and start-ups on the critical path " +
          base::to_string(serving.launch) + " (" + percent(serving.launch / result.total) + ")\n";
-  if (serving.waiting > base::Duration(0))
+  if (serving.waiting > result.total * kNoise)
     out += "  a GPU waits " + base::to_string(serving.waiting) + " (" + percent(serving.waiting / result.total) +
            ") for slower ones, on average\n";
   if (serving.memory) {
@@ -203,7 +212,7 @@ std::string path_text(const Result& result) {
   }
   for (const results::CriticalStep* step : steps)
     out += wrap("  " + base::to_string(step->start) + " to " + base::to_string(step->end) + "  " + step->what +
-                    ", bound by " + binding_words(step->binding),
+                    (step->binding.what == step->what ? "" : ", bound by " + binding_words(step->binding)),
                 6);
   return out;
 }
@@ -211,8 +220,9 @@ std::string path_text(const Result& result) {
 }  // namespace
 
 std::string text(const Result& result) {
-  std::string out = result.name + ": " + result.scope + ", on " + result.cluster + " (" + std::to_string(result.gpus) +
-                    " GPU" + (result.gpus == 1 ? "" : "s") + ")\n";
+  std::string out = wrap(result.name + ": " + result.scope + ", on " + result.cluster + " (" +
+                             std::to_string(result.gpus) + " GPU" + (result.gpus == 1 ? "" : "s") + ")",
+                         4);
   const bool several = result.layers.size() > 1;
   const bool bound_only = result.provenance.engine == "bound";
   if (result.serving) out += serving_text(result);
@@ -230,7 +240,7 @@ std::string text(const Result& result) {
   Table phases({"phase", "critical path", "fastest GPU", "mean GPU", "of it waiting", "slowest", "sent by all",
                 "busiest GPU", "max/mean load"});
   for (const Phase& phase : result.phases) {
-    const bool transfer = phase.sent.value() > 0, waits = phase.mean_late > base::Duration(0);
+    const bool transfer = phase.sent.value() > 0, waits = phase.mean_late > phase.mean_rank * kNoise;
     phases.add_row({phase.name, base::to_string(phase.critical), base::to_string(phase.fastest_rank),
                     base::to_string(phase.mean_rank), waits ? base::to_string(phase.mean_late) : "-",
                     base::to_string(phase.slowest_rank), transfer ? base::to_string(phase.sent) : "-",
@@ -253,7 +263,7 @@ std::string text(const Result& result) {
   out += "\n" + how_sure({result}, result.assumptions);
   out += list("Not in it:", result.not_modelled);
   out += list("Warnings:", result.warnings);
-  out += wrap("Run by " + engine_line(result) + "; routing: " + result.provenance.routing, 2);
+  out += wrap("Run by " + engine_line(result) + "; routing: " + breakable(result.provenance.routing), 2);
   return out;
 }
 
@@ -336,7 +346,7 @@ std::string text(const Comparison& comparison) {
   add_row(table, comparison, "what binds",
           [](const Result& r) { return r.binding.kind.empty() ? "-" : r.binding.kind; });
   add_row(table, comparison, "its utilisation", [](const Result& r) { return percent(r.binding.utilisation); });
-  out += table.text() + "\nWhy:\n";
+  out += table.text(kWidth) + "\nWhy:\n";
   for (const Result& result : comparison.results) out += wrap("  " + result.name + ": " + why(result) + ".", 4);
   out += "\n" + how_sure(comparison.results, merged(comparison, &Result::assumptions));
   out += list("Not in it:", merged(comparison, &Result::not_modelled));

@@ -1,6 +1,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <sstream>
 
 #include <doctest/doctest.h>
 
@@ -183,6 +184,24 @@ TEST_CASE("values that vary may be JSON, with commas of its own") {
       moesim({"compare", "examples/11-hgx-h100.json", "--engine", "bound", "--vary", "step.layer=[3,4],5"});
   CHECK(layers.code == 0);
   CHECK(layers.out.find("layer [3,4]") != std::string::npos);
+}
+
+TEST_CASE("reports, lists and help fit into 120 columns") {
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"topology", "list"},
+        {"run", "examples/11-hgx-h100.json", "--engine", "bound"},
+        {"run", "examples/61-decode-step-h200.json", "--engine", "bound", "--set", "step.kv_tokens=100"},
+        {"compare", "examples/11-hgx-h100.json", "--engine", "bound", "--vary",
+         "step.tokens_per_gpu=1,2,3,4,5,6,7,8,9,10"},
+        {"compare", "--help"},
+        {"calibrate", "fit", "--help"},
+        {"calibrate", "show", "h100", "--kernel", "nccl_nvlink"}}) {
+    std::istringstream lines(moesim(command).out);
+    for (std::string line; std::getline(lines, line);) {
+      CAPTURE(line);
+      CHECK(line.size() <= 120);
+    }
+  }
 }
 
 TEST_CASE("compare varies a value, and names each scenario by it") {
