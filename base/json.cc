@@ -307,9 +307,13 @@ std::optional<std::string> did_you_mean(std::string_view word, const std::vector
 
 std::string suggestion(std::string_view word, const std::vector<std::string>& accepted) {
   if (const auto near = did_you_mean(word, accepted)) return "; did you mean \"" + *near + "\"?";
-  std::string list;
-  for (const std::string& candidate : accepted) list += (list.empty() ? "" : ", ") + candidate;
-  return "; one of " + list;
+  std::string list, with_word;
+  for (const std::string& candidate : accepted) {
+    list += (list.empty() ? "" : ", ") + candidate;
+    if (word.size() >= 3 && candidate.find(word) != std::string::npos)
+      with_word += (with_word.empty() ? "" : ", ") + candidate;
+  }
+  return with_word.empty() ? "; one of " + list : "; did you mean one of " + with_word + "?";
 }
 
 }  // namespace moesim::base

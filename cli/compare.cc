@@ -22,6 +22,13 @@ struct Options : ScenarioOptions {
   CurveOptions curve;
 };
 
+// Of what an error says the problem alone, without its place and what would be right.
+std::string problem_of(const base::InputError& error) {
+  const std::string text = error.what(), place = error.place() + ": ";
+  const std::size_t begin = text.find(place), end = text.find("; expected ");
+  return begin == std::string::npos ? text : text.substr(begin + place.size(), end - begin - place.size());
+}
+
 results::Comparison side_by_side(const Options& options) {
   std::vector<sim::Scenario> scenarios;
   std::vector<std::string> refused;
@@ -40,7 +47,7 @@ results::Comparison side_by_side(const Options& options) {
         scenarios.push_back(options.load(document, sets));
       } catch (const base::InputError& error) {
         if (!variant.may_be_refused || error.place() != "/communication/kernel") throw;
-        refused.push_back("not compared: " + std::string(error.what()));
+        refused.push_back("not compared: " + (documents.size() == 1 ? "" : document.file + ": ") + problem_of(error));
       }
     }
   }

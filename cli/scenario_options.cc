@@ -50,8 +50,8 @@ void ScenarioOptions::add_to(CLI::App& verb) {
                   "Scenarios and layers to run at a time (0: one per core); the results are the same")
       ->check(whole_number_in(0, 1024));
   verb.add_option("--json", json,
-                  "Write everything to this file (-: to standard output, instead of the report); `" + command_of(verb) +
-                      " FILE` repeats it");
+                  "Write everything to this file, which `" + command_of(verb) +
+                      " FILE` repeats (-: to standard output, instead of the report)");
 }
 
 base::JsonDocument ScenarioOptions::patched(const base::JsonDocument& document,

@@ -44,10 +44,8 @@ void list(std::ostream& out) {
   std::size_t width = 0;
   const auto presets = topology::preset_list();
   for (const auto& preset : presets) width = std::max(width, preset.name.size());
-  for (const auto& preset : presets) {
-    const std::string name = preset.name + std::string(width - preset.name.size() + 2, ' ');
-    text += name + report::wrap(std::string(name.size(), ' ') + preset.summary, name.size()).substr(name.size());
-  }
+  for (const auto& preset : presets)
+    text += preset.name + std::string(width - preset.name.size() + 2, ' ') + preset.summary + "\n";
   out << text;
 }
 

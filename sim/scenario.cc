@@ -185,7 +185,7 @@ void read_communication(const JsonNode& node, const topology::Cluster& cluster, 
   } else {
     const std::vector<std::string> all = lowering::communication_kernels();
     if (std::find(all.begin(), all.end(), scenario.kernel) == all.end())
-      kernel.fail("unknown communication kernel" +
+      kernel.fail("unknown communication kernel \"" + scenario.kernel + "\"" +
                   base::suggestion(scenario.kernel, lowering::communication_kernels(cluster, scenario.profile)));
     at(kernel, [&] {
       lowering::make_communication_kernel(scenario.kernel)->check(cluster, scenario.profile);

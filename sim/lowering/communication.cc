@@ -62,7 +62,7 @@ void CommunicationKernel::check(const topology::Cluster& cluster, const profile:
   std::string list;
   for (const std::string& other : communication_kernels(cluster, profile))
     list += (list.empty() ? "" : ", ") + other + (make_communication_kernel(other)->fused() ? " (fp4 experts)" : "");
-  throw base::InputError("", "", std::string(name()) + " " + why,
+  throw base::InputError("", "", "\"" + std::string(name()) + "\" " + why,
                          "\"auto\", or what can run here: " + list + (profile.ideal ? "; or another profile" : ""));
 }
 

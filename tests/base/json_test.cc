@@ -193,6 +193,8 @@ TEST_CASE("slips are near and other words are not") {
   CHECK_FALSE(did_you_mean("train", words).has_value());
   CHECK_FALSE(did_you_mean("xyz", words).has_value());
   CHECK(suggestion("train", words) == "; one of prefill, decode, ep, seed");
+  CHECK(suggestion("nccl", {"nccl_all_reduce", "fused", "nccl_all_to_all"}) ==
+        "; did you mean one of nccl_all_reduce, nccl_all_to_all?");
 }
 
 }  // namespace
