@@ -32,7 +32,7 @@ std::string how(const planning::Candidate& c) {
   if (c.kernel.starts_with("deepep")) return "DeepEP's tests";
   if (c.kernel == "gemm_bf16" || c.kernel.ends_with("permute") || c.kernel == "unpermute_reduce")
     return "calibrate measure";
-  return "a table of its times";
+  return "a table";
 }
 
 void print_profile(const planning::ProfileCheck& check, std::ostream& out) {
@@ -77,7 +77,8 @@ void print(const planning::Sensitivity& result, std::size_t most, std::ostream& 
     const planning::Candidate& candidate = result.candidates[c];
     const bool whole = candidate.what.starts_with("a table of");
     std::vector<std::string> row{std::to_string(c + 1), candidate.kernel.empty() ? "-" : candidate.kernel,
-                                 candidate.what, candidate.value, "+- " + percent(candidate.half_width)};
+                                 candidate.what, candidate.value.substr(candidate.value.starts_with("fitted ") ? 7 : 0),
+                                 "+- " + percent(candidate.half_width)};
     for (std::size_t i = 0; i < result.scenarios.size(); ++i) {
       if (several && i == result.baseline) continue;
       const double effect = several ? candidate.speedup[i] : candidate.time[i];

@@ -196,6 +196,7 @@ TEST_CASE("reports, lists and help fit into 120 columns") {
          "step.tokens_per_gpu=1,2,3,4,5,6,7,8,9,10"},
         {"compare", "--help"},
         {"calibrate", "fit", "--help"},
+        {"calibrate", "check", "examples/10-pcie-box.json"},
         {"calibrate", "show", "h100", "--kernel", "nccl_nvlink"}}) {
     std::istringstream lines(moesim(command).out);
     for (std::string line; std::getline(lines, line);) {
