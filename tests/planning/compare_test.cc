@@ -40,6 +40,10 @@ TEST_CASE("what differs in more than links, or is no slower, is not") {
   CHECK(notes(compared({{kHalf}, {kHalf, "step.tokens_per_gpu=256"}})) == 0);
   CHECK(notes(compared({{kHalf}, {kFull, "step.tokens_per_gpu=256"}})) == 0);
   CHECK(notes(compared({{kHalf}, {kFull, "cluster.scale_out.ecmp_seed=1"}})) == 0);
+  // Faster uplinks, slower NICs.
+  const auto mixed = compared({{kQuarter}, {kFull, R"(cluster.scale_out.nic_bandwidth="200 Gb/s")"}});
+  REQUIRE(mixed.results[1].total > mixed.results[0].total * 1.001);
+  CHECK(notes(mixed) == 0);
 }
 
 }  // namespace moesim::planning
