@@ -25,18 +25,26 @@ class Loads {
         shares_.push_back({use.resource.value, use.per_unit / capacity[use.resource.index()]});
       share_begin_.push_back(shares_.size());
     }
+    const auto of_ranks = [&](const std::vector<Use>& uses) {
+      std::vector<Share> shares;
+      for (const Use& use : uses)
+        shares.push_back({use.resource.value, use.per_unit == 0 ? 0 : use.per_unit / capacity[use.resource.index()]});
+      return shares;
+    };
+    for (const Exchange& exchange : graph.exchanges())
+      rank_shares_.push_back({of_ranks(exchange.source_use), of_ranks(exchange.receiver_use)});
   }
 
-  // The fastest that a flow can be drained, alone on its path.
-  double alone(const Flow& flow) const {
+  // The fastest that a flow of exchange `x` can be drained, alone on its path.
+  double alone(std::uint32_t x, const Flow& flow) const {
     double slowest = 1 / flow.rate_cap;
-    for (const Share& share : shares(flow)) slowest = std::max(slowest, share.time);
+    each_share(x, flow, [&](const Share& share) { slowest = std::max(slowest, share.time); });
     return flow.amount * slowest;
   }
 
-  void add(const Flow& flow, double start, double latency) {
+  void add(std::uint32_t x, const Flow& flow, double start, double latency) {
     double slowest = 1 / flow.rate_cap;
-    for (const Share& share : shares(flow)) {
+    each_share(x, flow, [&](const Share& share) {
       slowest = std::max(slowest, share.time);
       Load& load = of_[share.resource];
       if (load.time == 0) {
@@ -46,7 +54,7 @@ class Loads {
       load.time += flow.amount * share.time;
       load.first = std::min(load.first, start);
       load.latency = std::min(load.latency, latency);
-    }
+    });
     end_ = std::max(end_, start + flow.amount * slowest + latency);
   }
 
@@ -70,14 +78,25 @@ class Loads {
     double first = 0;
     double latency = 0;
   };
-  std::span<const Share> shares(const Flow& flow) const {
-    const std::size_t begin = share_begin_[flow.path.index()];
-    return std::span(shares_).subspan(begin, share_begin_[flow.path.index() + 1] - begin);
+  struct RankShares {
+    std::vector<Share> source, receiver;  // [ranks] or empty
+  };
+  template <class Visit>
+  void each_share(std::uint32_t x, const Flow& flow, Visit visit) const {
+    for (std::size_t i = share_begin_[flow.path.index()]; i < share_begin_[flow.path.index() + 1]; ++i)
+      visit(shares_[i]);
+    const auto of_rank = [&](const std::vector<Share>& shares, std::int32_t rank) {
+      if (shares.empty()) return;
+      if (const Share& share = shares[static_cast<std::size_t>(rank)]; share.time > 0) visit(share);
+    };
+    of_rank(rank_shares_[x].source, flow.source);
+    of_rank(rank_shares_[x].receiver, flow.receiver);
   }
 
   std::vector<std::size_t> share_begin_;  // [paths + 1]
   std::vector<Share> shares_;
-  std::vector<Load> of_;  // [resources]
+  std::vector<RankShares> rank_shares_;  // [exchanges]
+  std::vector<Load> of_;                 // [resources]
   std::vector<std::uint32_t> touched_;
   double end_ = 0;
 };
@@ -191,15 +210,15 @@ class Run {
     const auto start = [&](const Flow& flow) { return time_[events.start(flow.source).index()]; };
     const auto latency = [&](const Flow& flow) { return graph_.path_latency(flow.path).value(); };
     if (owner.role == Role::AllDone) {
-      for (const Flow& flow : exchange.flows) loads_.add(flow, start(flow), latency(flow));
+      for (const Flow& flow : exchange.flows) loads_.add(owner.index, flow, start(flow), latency(flow));
     } else if (owner.role == Role::Done) {
       for (const std::uint32_t f : by_receiver_[owner.index].of(owner.rank))
-        loads_.add(exchange.flows[f], start(exchange.flows[f]), latency(exchange.flows[f]));
+        loads_.add(owner.index, exchange.flows[f], start(exchange.flows[f]), latency(exchange.flows[f]));
     } else {
       for (const std::uint32_t f : by_source_[owner.index].of(owner.rank)) {
         const Flow& flow = exchange.flows[f];
-        loads_.add(flow, start(flow), 0);
-        drained_[owner.index][f] = start(flow) + loads_.alone(flow);
+        loads_.add(owner.index, flow, start(flow), 0);
+        drained_[owner.index][f] = start(flow) + loads_.alone(owner.index, flow);
       }
     }
     return loads_.take();
@@ -209,7 +228,8 @@ class Run {
     std::vector<double> carried(graph_.resources().size());
     for (const Exchange& exchange : graph_.exchanges())
       for (const Flow& flow : exchange.flows)
-        for (const Use& use : graph_.path_uses(flow.path)) carried[use.resource.index()] += flow.amount * use.per_unit;
+        graph_.each_use(exchange, flow,
+                        [&](const Use& use) { carried[use.resource.index()] += flow.amount * use.per_unit; });
     for (const Compute& compute : graph_.computes())
       for (const Use& use : compute.uses) carried[use.resource.index()] += compute.alone.value() * use.per_unit;
     return carried;

@@ -26,14 +26,23 @@ std::span<const Use> normalise(std::span<const Use> uses, std::vector<Use>& out)
   return out;
 }
 
+bool has_own(const Exchange& exchange) { return !exchange.source_use.empty() || !exchange.receiver_use.empty(); }
+
 }  // namespace
 
 FlowClasses::FlowClasses(const TaskGraph& graph) : graph_(graph) {
   path_class_.assign(graph.num_paths(), kNone);
   make_room();
-  std::vector<Use> uses;
+  std::vector<Use> uses, summed;
   for (const Exchange& exchange : graph.exchanges()) {
+    first_own_.push_back(has_own(exchange) ? static_cast<std::uint32_t>(routes_.classes()) : kNone);
     for (const Flow& flow : exchange.flows) {
+      if (first_own_.back() != kNone) {
+        uses.clear();
+        graph.each_use(exchange, flow, [&](const Use& use) { uses.push_back(use); });
+        add(normalise(uses, summed), flow.rate_cap);
+        continue;
+      }
       std::uint32_t& uncapped = path_class_[flow.path.index()];
       if (flow.rate_cap == kNoCap && uncapped != kNone) continue;
       const std::uint32_t klass = intern(normalise(graph.path_uses(flow.path), uses), flow.rate_cap);
@@ -54,7 +63,13 @@ void FlowClasses::make_room() {
   std::vector<std::size_t> count(graph_.resources().size() + 1);
   const auto expect = [&](std::span<const Use> uses) { ++count[part_of(uses)]; };
   std::vector<bool> known(graph_.num_paths());
+  std::size_t own = 0, hops = 0;
   for (const Exchange& exchange : graph_.exchanges()) {
+    if (has_own(exchange)) {
+      own += exchange.flows.size();
+      for (const Flow& flow : exchange.flows) hops += graph_.path_uses(flow.path).size() + 2;
+      continue;
+    }
     for (const Flow& flow : exchange.flows) {
       if (flow.rate_cap == kNoCap && known[flow.path.index()]) continue;
       if (flow.rate_cap == kNoCap) known[flow.path.index()] = true;
@@ -62,6 +77,10 @@ void FlowClasses::make_room() {
     }
   }
   for (const Compute& compute : graph_.computes()) expect(compute.uses);
+  routes_.begin.reserve(own + graph_.computes().size());
+  routes_.rate_cap.reserve(own + graph_.computes().size());
+  routes_.link.reserve(hops + 2 * graph_.computes().size());
+  routes_.weight.reserve(hops + 2 * graph_.computes().size());
   parts_.reserve(count.size());
   std::size_t size = 0;
   for (const std::size_t n : count) {
@@ -72,7 +91,7 @@ void FlowClasses::make_room() {
   table_.resize(size);
 }
 
-std::uint32_t FlowClasses::of(const Flow& flow) const {
+std::uint32_t FlowClasses::of_path(const Flow& flow) const {
   if (flow.rate_cap == kNoCap) return path_class_[flow.path.index()];
   std::vector<Use> scratch;
   const std::span<const Use> uses = normalise(graph_.path_uses(flow.path), scratch);
@@ -83,8 +102,13 @@ std::uint32_t FlowClasses::intern(std::span<const Use> uses, double cap) {
   const std::uint64_t h = hash(uses, cap);
   const std::size_t slot = slot_for(uses, cap, h);
   if (table_[slot].klass != kNone) return table_[slot].klass;
-  const auto klass = static_cast<std::uint32_t>(routes_.classes());
+  const std::uint32_t klass = add(uses, cap);
   table_[slot] = {tag(h), klass};
+  return klass;
+}
+
+std::uint32_t FlowClasses::add(std::span<const Use> uses, double cap) {
+  const auto klass = static_cast<std::uint32_t>(routes_.classes());
   for (const Use& use : uses) {
     routes_.link.push_back(use.resource.value);
     routes_.weight.push_back(use.per_unit);

@@ -17,11 +17,17 @@ class FlowClasses {
   explicit FlowClasses(const TaskGraph& graph);
 
   const Routes& routes() const { return routes_; }
-  std::uint32_t of(const Flow& flow) const;
+  // Of a flow of an exchange.
+  std::uint32_t of(std::uint32_t exchange, std::uint32_t flow) const {
+    const std::uint32_t first = first_own_[exchange];
+    return first == kNone ? of_path(graph_.exchanges()[exchange].flows[flow]) : first + flow;
+  }
   std::uint32_t of(ComputeId compute) const { return compute_class_[compute.index()]; }
 
  private:
   static constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
+  std::uint32_t of_path(const Flow& flow) const;
+  std::uint32_t add(std::span<const Use> uses, double cap);
   // The class with these uses (each resource at most once) and cap; new if there is none.
   std::uint32_t intern(std::span<const Use> uses, double cap);
   std::size_t slot_for(std::span<const Use> uses, double cap, std::uint64_t h) const;
@@ -40,8 +46,11 @@ class FlowClasses {
   // Where to look for a class: by its newest resource, so that the classes of one exchange lie near each other.
   std::size_t part_of(std::span<const Use> uses) const;
   void make_room();
-  std::vector<Part> parts_;                   // [resources + 1] of the table, the first for classes with a cap only
-  std::vector<Entry> table_;                  // open addressing, each part at most half full
+  std::vector<Part> parts_;   // [resources + 1] of the table, the first for classes with a cap only
+  std::vector<Entry> table_;  // open addressing, each part at most half full
+  // [exchanges] of its first flow, where each flow is a class of its own: they use something of their rank, which they
+  // hardly share with other exchanges. kNone elsewhere.
+  std::vector<std::uint32_t> first_own_;
   std::vector<std::uint32_t> path_class_;     // [paths] without cap; kNone if no such flow
   std::vector<std::uint32_t> compute_class_;  // [computes]
 };

@@ -229,7 +229,7 @@ class Execution {
     sources.flows.resize(exchange.flows.size());
     for (std::uint32_t f = 0; f < exchange.flows.size(); ++f) {
       sources.flows[sources.begin[static_cast<std::size_t>(exchange.flows[f].source) + 1]++] = f;
-      network_.expect(classes_.of(exchange.flows[f]));
+      network_.expect(classes_.of(x, f));
     }
   }
 
@@ -241,8 +241,8 @@ class Execution {
     const std::uint32_t begin = sources.begin[static_cast<std::size_t>(source)];
     const std::uint32_t end = sources.begin[static_cast<std::size_t>(source) + 1];
     for (std::uint32_t i = begin; i < end; ++i) {
-      const Flow& flow = exchange.flows[sources.flows[i]];
-      network_.start(classes_.of(flow), flow.amount, x, sources.flows[i]);
+      const std::uint32_t f = sources.flows[i];
+      network_.start(classes_.of(x, f), exchange.flows[f].amount, x, f);
     }
     if (begin < end && --sources.waiting == 0) sources.flows = {};
   }
@@ -282,12 +282,14 @@ class Execution {
     timeline_.tolerance = options_.tolerance;
     timeline_.makespan = *std::max_element(timeline_.event.begin(), timeline_.event.end());
     timeline_.carried.assign(graph_.resources().size(), 0);
-    const auto carry = [&](std::span<const Use> uses, double amount) {
-      for (const Use& use : uses) timeline_.carried[use.resource.index()] += use.per_unit * amount;
+    const auto carry = [&](const Use& use, double amount) {
+      timeline_.carried[use.resource.index()] += use.per_unit * amount;
     };
     for (const Exchange& exchange : graph_.exchanges())
-      for (const Flow& flow : exchange.flows) carry(graph_.path_uses(flow.path), flow.amount);
-    for (const Compute& compute : graph_.computes()) carry(compute.uses, compute.alone.value());
+      for (const Flow& flow : exchange.flows)
+        graph_.each_use(exchange, flow, [&](const Use& use) { carry(use, flow.amount); });
+    for (const Compute& compute : graph_.computes())
+      for (const Use& use : compute.uses) carry(use, compute.alone.value());
   }
 
   const TaskGraph& graph_;

@@ -51,7 +51,7 @@ void FluidNetwork::expect(std::uint32_t klass) {
   break_recording(component);
   ++component.expected;
   const std::uint32_t local = local_[klass];
-  if (component.fluid.rates().flows(local) + expected_[klass] > component.room[local] && !component.outdated) {
+  if (component.fluid.flows(local) + expected_[klass] > component.room[local] && !component.outdated) {
     component.outdated = true;
     outdated_.push_back(c);
   }
@@ -106,7 +106,6 @@ void FluidNetwork::flush(double now, std::vector<Completed>& completed) {
     Component& component = *components_[c];
     synchronise(component, now);
     component.fluid.add(flows_, local_[arrival.klass], arrival.amount, arrival.exchange, arrival.index);
-    component.epoch = component.fluid.clock();
     --component.expected;
     --expected_[arrival.klass];
     touch(c);
@@ -121,7 +120,7 @@ void FluidNetwork::flush(double now, std::vector<Completed>& completed) {
     if (component.expected == 0 && component.fluid.classes_with_flows() == 0) {
       retire(c);
     } else if (!worth_a_look(component) || !look_again(c, now)) {
-      component.fluid.schedule(options_.tolerance, component.epoch);
+      component.fluid.schedule(options_.tolerance);
       set_next(c, component.fluid.next());
     }
   }
@@ -221,12 +220,12 @@ void FluidNetwork::take_apart(std::uint32_t c, double now) {
   synchronise(component, now);
   for (std::uint32_t i = 0; i < component.classes.size(); ++i) {
     const std::uint32_t klass = component.classes[i];
-    const std::uint32_t flows = component.fluid.rates().flows(i);
+    const std::uint32_t flows = component.fluid.flows(i);
     component_[klass] = kNone;
     if (flows > 0) {
       adopted_at_[klass] = static_cast<std::uint32_t>(adopted_.size());
       adopted_.push_back(
-          {component.fluid.heap(i), flows, component.fluid.progress(i), component.origin + component.epoch});
+          {component.fluid.heap(i), flows, component.fluid.progress(i), component.origin + component.fluid.since(i)});
     }
     if (flows > 0 || expected_[klass] > 0) classes_.push_back(klass);
   }
@@ -272,7 +271,6 @@ void FluidNetwork::build(std::uint32_t c, const Routes& routes, std::span<const 
   component.expected = 0;
   component.origin = from.origin;
   component.present = from.now;
-  component.epoch = kLongAgo;
   component.recording = from.recording;
   if (component.recording != kNone) ++recorders_[component.recording].parts;
   MaxMinProblem& p = problem_;
@@ -316,8 +314,7 @@ void FluidNetwork::build(std::uint32_t c, const Routes& routes, std::span<const 
     const std::uint32_t at = std::exchange(adopted_at_[classes[i]], kNone);
     if (at == kNone) continue;
     const Adopted& adopted = adopted_[at];
-    component.fluid.adopt(flows_, i, adopted.heap, adopted.flows, adopted.progress);
-    component.epoch = std::max(component.epoch, adopted.epoch - component.origin);
+    component.fluid.adopt(flows_, i, adopted.heap, adopted.flows, adopted.progress, adopted.since - component.origin);
   }
   set_look(component, kFirstPatience);
   touch(c);
@@ -326,13 +323,13 @@ void FluidNetwork::build(std::uint32_t c, const Routes& routes, std::span<const 
 void FluidNetwork::set_look(Component& component, double patience) {
   component.patience = patience;
   const double work = patience * kLookWork * static_cast<double>(component.kept.link.size());
-  component.look_at = component.fluid.rates().work() + static_cast<std::uint64_t>(work);
+  component.look_at = component.fluid.work() + static_cast<std::uint64_t>(work);
 }
 
 bool FluidNetwork::worth_a_look(const Component& component) {
   const std::uint32_t size = component.fluid.classes_with_flows();
   if (component.expected != 0 || size < kFewClasses) return false;
-  return component.fluid.rates().work() >= component.look_at || std::size_t{3} * size <= component.classes.size();
+  return component.fluid.work() >= component.look_at || std::size_t{3} * size <= component.classes.size();
 }
 
 // Builds the component anew if it has fallen apart or shrunk to half. False: it stays as it is.
@@ -340,7 +337,7 @@ bool FluidNetwork::look_again(std::uint32_t c, double now) {
   Component& component = *components_[c];
   members_.clear();
   for (std::uint32_t i = 0; i < component.classes.size(); ++i) {
-    if (component.fluid.rates().flows(i) == 0) continue;
+    if (component.fluid.flows(i) == 0) continue;
     members_.push_back(i);
     room_[component.classes[i]] = component.room[i];
   }
@@ -355,7 +352,7 @@ bool FluidNetwork::look_again(std::uint32_t c, double now) {
   classes_.clear();
   const double patience = component.patience;
   for (std::uint32_t l = 0; l < component.links.size(); ++l)  // the order of freezing hardly changes
-    link_rank_[component.links[l]] = component.fluid.rates().level(l);
+    link_rank_[component.links[l]] = component.fluid.level(l);
   std::swap(apart_, component.kept);
   const Origin from{now, component.origin, component.fluid.clock(), component.recording};
   if (from.recording != kNone) ++recorders_[from.recording].parts;  // keeps it
@@ -417,9 +414,9 @@ void FluidNetwork::check_certificate() const {
   std::vector<double> rate(routes_.classes());
   for (std::size_t klass = 0; klass < flows.size(); ++klass) {
     if (component_[klass] == kNone) continue;
-    const MaxMin& rates = components_[component_[klass]]->fluid.rates();
-    flows[klass] = rates.flows(local_[klass]);
-    if (flows[klass] > 0) rate[klass] = rates.rate(local_[klass]);
+    const FluidComponent& fluid = components_[component_[klass]]->fluid;
+    flows[klass] = fluid.flows(local_[klass]);
+    if (flows[klass] > 0) rate[klass] = fluid.rate(local_[klass]);
   }
   const std::string violation = certificate(problem, flows, rate, kCertificateTolerance);
   MOESIM_CHECK(violation.empty(), violation);

@@ -57,7 +57,6 @@ class FluidNetwork {
 
  private:
   static constexpr double kNever = std::numeric_limits<double>::infinity();
-  static constexpr double kLongAgo = -kNever;
   static constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
 
   struct Component {
@@ -69,7 +68,6 @@ class FluidNetwork {
     double origin = 0;                   // from when its clock counts
     double present = 0;                  // up to when it is simulated
     double next = kNever;
-    double epoch = kLongAgo;  // when it last got flows, by its clock
     std::uint32_t family = 0;
     std::uint32_t expected = 0;  // flows
     std::uint64_t look_at = 0;   // the solver's work at which to look at it again
@@ -101,7 +99,7 @@ class FluidNetwork {
     std::uint32_t heap = FlowHeaps::kNone;
     std::uint32_t flows = 0;
     double progress = 0;
-    double epoch = kLongAgo;
+    double since = 0;
   };
 
   struct Origin {  // what new components start from

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "base/error.h"
 
@@ -22,6 +23,9 @@ class Checker {
   Checker(const TaskGraph& graph, const results::Timeline& timeline, double slack)
       : graph_(graph), timeline_(timeline), slack_(slack) {
     for (const Resource& resource : graph.resources()) capacity_.push_back(largest_capacity(resource));
+    usage_.resize(capacity_.size());
+    first_.resize(capacity_.size());
+    last_.resize(capacity_.size());
   }
 
   void check_events() const {
@@ -36,22 +40,28 @@ class Checker {
     }
   }
 
-  void check_exchange(std::size_t index) const {
+  void check_exchange(std::size_t index) {
     const Exchange& exchange = graph_.exchanges()[index];
     const ExchangeEvents& events = graph_.exchange_events()[index];
     const std::vector<double>& drained = timeline_.drained[index];
-    std::vector<double> usage(capacity_.size()), first(capacity_.size(), INFINITY), last(capacity_.size());
+    std::vector<double>&usage = usage_, &first = first_, &last = last_;
+    std::vector<std::size_t> used;
     for (std::size_t f = 0; f < exchange.flows.size(); ++f) {
       const Flow& flow = exchange.flows[f];
       const double start = at(events.start(flow.source));
       double fastest = flow.rate_cap;
-      for (const Use& use : graph_.path_uses(flow.path)) {
+      graph_.each_use(exchange, flow, [&](const Use& use) {
         const std::size_t r = use.resource.index();
         fastest = std::min(fastest, capacity_[r] / use.per_unit);
+        if (usage[r] == 0) {
+          used.push_back(r);
+          first[r] = start;
+          last[r] = 0;
+        }
         usage[r] += flow.amount * use.per_unit;
         first[r] = std::min(first[r], start);
         last[r] = std::max(last[r], drained[f]);
-      }
+      });
       // Relative to the clock as well: a duration is a difference of times that were rounded.
       if ((drained[f] - start) * (1 + slack_) + 1e-14 * drained[f] < flow.amount / fastest)
         impossible(name(exchange, flow) + " took " + base::to_string(base::Duration(drained[f] - start)) +
@@ -61,8 +71,9 @@ class Checker {
           impossible(name(exchange, flow) + " is done before its last byte arrives");
       }
     }
-    for (std::size_t r = 0; r < usage.size(); ++r) {
-      if (usage[r] > 0 && usage[r] > capacity_[r] * ((last[r] - first[r]) * (1 + slack_) + 1e-14 * last[r]))
+    for (const std::size_t r : used) {
+      const double carried = std::exchange(usage[r], 0);
+      if (carried > capacity_[r] * ((last[r] - first[r]) * (1 + slack_) + 1e-14 * last[r]))
         impossible(graph_.resources()[r].name + " carried more than its capacity in " + exchange.name);
     }
   }
@@ -94,12 +105,13 @@ class Checker {
   const results::Timeline& timeline_;
   double slack_;
   std::vector<double> capacity_;
+  std::vector<double> usage_, first_, last_;  // [resources] of an exchange; usage 0 between exchanges
 };
 
 }  // namespace
 
 void check_guard_rails(const TaskGraph& graph, const results::Timeline& timeline, double slack) {
-  const Checker checker(graph, timeline, slack);
+  Checker checker(graph, timeline, slack);
   checker.check_events();
   for (std::size_t i = 0; i < graph.exchanges().size(); ++i) checker.check_exchange(i);
   checker.check_computes();

@@ -258,10 +258,13 @@ std::vector<double> carried(const TaskGraph& graph) {
 class SimgridEngine final : public Engine {
  public:
   std::string_view name() const override { return "simgrid"; }
-  results::Timeline run(const TaskGraph& graph) const override;
+  results::Timeline run(const TaskGraph& graph) const override { return run_plain(graph.with_plain_paths()); }
+
+ private:
+  results::Timeline run_plain(const TaskGraph& graph) const;
 };
 
-results::Timeline SimgridEngine::run(const TaskGraph& graph) const {
+results::Timeline SimgridEngine::run_plain(const TaskGraph& graph) const {
   const SimgridPlan plan = plan_for_simgrid(graph);
   Times times;
   times.event.resize(graph.num_events());

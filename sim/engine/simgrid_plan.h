@@ -29,8 +29,9 @@ struct SimgridPlan {
   }
 };
 
-// Throws UnsupportedError: SM holds, multicast, capacity changes of a resource in use, a resource used by both flows
-// and computes, weights on a resource that are not small whole multiples of one number, amounts too far apart.
+// Of a graph with plain paths. Throws UnsupportedError: SM holds, multicast, capacity changes of a resource in use, a
+// resource used by both flows and computes, weights on a resource that are not small whole multiples of one number,
+// amounts too far apart.
 SimgridPlan plan_for_simgrid(const TaskGraph& graph);
 
 }  // namespace moesim::engine

@@ -73,14 +73,23 @@ ExchangeEvents TaskGraph::add_exchange(Exchange exchange, std::span<const EventI
   MOESIM_CHECK(exchange.ranks > 0 && (after.empty() || after.size() == static_cast<std::size_t>(exchange.ranks)),
                "ranks of " + exchange.name);
   const auto is_rank = [&](std::int32_t rank) { return rank >= 0 && rank < exchange.ranks; };
+  for (const std::vector<Use>* uses : {&exchange.source_use, &exchange.receiver_use}) {
+    MOESIM_CHECK(uses->empty() || uses->size() == static_cast<std::size_t>(exchange.ranks),
+                 "what ranks use in " + exchange.name);
+    for (const Use& use : *uses)
+      MOESIM_CHECK(use.per_unit == 0 || (use.resource.index() < resources_.size() && use.per_unit > 0),
+                   "what ranks use in " + exchange.name);
+  }
   for (const Flow& flow : exchange.flows) {
     MOESIM_CHECK(flow.amount > 0 && std::isfinite(flow.amount) && flow.rate_cap > 0, "a flow of " + exchange.name);
     MOESIM_CHECK(is_rank(flow.source) && flow.path.index() < num_paths(), "a flow of " + exchange.name);
     MOESIM_CHECK(flow.receiver < 0 ? static_cast<std::size_t>(-1 - flow.receiver) < exchange.receiver_groups.size()
                                    : is_rank(flow.receiver),
                  "a receiver of " + exchange.name);
-    MOESIM_CHECK(!path_uses(flow.path).empty() || std::isfinite(flow.rate_cap),
-                 "an unlimited flow in " + exchange.name);
+    MOESIM_CHECK(flow.receiver >= 0 || exchange.receiver_use.empty(), "what several receivers use in " + exchange.name);
+    bool limited = std::isfinite(flow.rate_cap);
+    each_use(exchange, flow, [&](const Use&) { limited = true; });
+    MOESIM_CHECK(limited, "an unlimited flow in " + exchange.name);
   }
   for (const auto& group : exchange.receiver_groups)
     for (const std::int32_t rank : group) MOESIM_CHECK(is_rank(rank), "a receiver of " + exchange.name);
@@ -103,6 +112,23 @@ ExchangeEvents TaskGraph::add_exchange(Exchange exchange, std::span<const EventI
   exchanges_.push_back(std::move(exchange));
   exchange_events_.push_back(events);
   return events;
+}
+
+std::vector<Use> TaskGraph::uses(const Exchange& exchange, const Flow& flow) const {
+  std::vector<Use> uses;
+  each_use(exchange, flow, [&](const Use& use) { uses.push_back(use); });
+  return uses;
+}
+
+TaskGraph TaskGraph::with_plain_paths() const {
+  TaskGraph plain = *this;
+  for (Exchange& exchange : plain.exchanges_) {
+    if (exchange.source_use.empty() && exchange.receiver_use.empty()) continue;
+    for (Flow& flow : exchange.flows) flow.path = plain.add_path(uses(exchange, flow), path_latency(flow.path));
+    exchange.source_use.clear();
+    exchange.receiver_use.clear();
+  }
+  return plain;
 }
 
 std::span<const std::int32_t> TaskGraph::receivers(const Exchange& exchange, const Flow& flow) const {

@@ -4,7 +4,8 @@
 // Resource   a capacity in its own unit per second (bytes/s of one direction of a link, messages/s of a NIC, SMs).
 // Path       a list of (resource, consumption per unit of progress) and a latency; interned, shared by many flows.
 // Flow       an amount to move along a path from one source to one receiver, or to several at once (multicast).
-// Exchange   one node for a whole traffic matrix, with events start[source], sent[source], done[receiver].
+// Exchange   one node for a whole traffic matrix, with events start[source], sent[source], done[receiver]. What all
+//            flows of a source, or all towards a receiver, use beside their paths is named once per rank.
 // Compute    work on the SMs and HBM of one GPU, slowed when somebody else takes part of them.
 // Event      fires at one moment, once all its prerequisites have fired. kOrigin fires at time 0.
 //
@@ -84,6 +85,9 @@ struct Exchange {
   std::vector<Flow> flows;
   std::vector<std::vector<std::int32_t>> receiver_groups;
   std::vector<SmHold> holds;
+  // [ranks], or empty if there is none: what each flow of a source, and each towards a receiver, uses beside its path
+  // (a rank's thread blocks); per_unit 0: nothing. No receiver_use where a flow has several receivers.
+  std::vector<Use> source_use{}, receiver_use{};
 };
 
 struct Compute {
@@ -130,6 +134,12 @@ class TaskGraph {
   std::size_t num_paths() const { return path_latency_.size(); }
   std::span<const Use> path_uses(PathId path) const;
   base::Duration path_latency(PathId path) const { return path_latency_[path.index()]; }
+  // Calls visit(use) for each of a flow's uses: of its path, then of its source and of its receiver.
+  template <class Visit>
+  void each_use(const Exchange& exchange, const Flow& flow, Visit visit) const;
+  std::vector<Use> uses(const Exchange& exchange, const Flow& flow) const;
+  // The same graph without source_use and receiver_use: each flow that has any gets a path of its own.
+  TaskGraph with_plain_paths() const;
   const std::vector<Compute>& computes() const { return computes_; }
   const std::vector<ComputeEvents>& compute_events() const { return compute_events_; }
   const std::vector<Exchange>& exchanges() const { return exchanges_; }
@@ -166,5 +176,16 @@ class TaskGraph {
   std::vector<std::vector<EventId>> prerequisites_;
   std::vector<std::string> barrier_names_;
 };
+
+template <class Visit>
+void TaskGraph::each_use(const Exchange& exchange, const Flow& flow, Visit visit) const {
+  for (const Use& use : path_uses(flow.path)) visit(use);
+  const auto of_rank = [&](const std::vector<Use>& uses, std::int32_t rank) {
+    if (uses.empty()) return;
+    if (const Use& use = uses[static_cast<std::size_t>(rank)]; use.per_unit > 0) visit(use);
+  };
+  of_rank(exchange.source_use, flow.source);
+  of_rank(exchange.receiver_use, flow.receiver);
+}
 
 }  // namespace moesim::engine

@@ -2,33 +2,24 @@
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
 
 #include "base/error.h"
 
 namespace moesim::lowering {
 namespace {
 
-using engine::ResourceId;
 using engine::Use;
 
 // One resource of capacity 1 (seconds of a loop per second) per rank with a loop, and what a byte costs of it.
-struct Loops {
-  std::vector<std::optional<ResourceId>> resource;
-  std::vector<double> per_byte;
-};
-
-Loops add_loops(engine::TaskGraph& graph, const std::string& what, const std::vector<double>& seconds,
-                const std::vector<double>& bytes) {
-  Loops loops;
-  loops.resource.resize(bytes.size());
-  loops.per_byte.resize(bytes.size(), 0);
+std::vector<Use> add_loops(engine::TaskGraph& graph, const std::string& what, const std::vector<double>& seconds,
+                           const std::vector<double>& bytes) {
+  std::vector<Use> loops;
   for (std::size_t rank = 0; rank < seconds.size(); ++rank) {
     MOESIM_CHECK(seconds[rank] >= 0 && std::isfinite(seconds[rank]), "time of a copy loop");
     if (seconds[rank] == 0 || bytes[rank] == 0) continue;
-    loops.resource[rank] =
-        graph.add_resource({what + " rank " + std::to_string(rank), engine::ResourceKind::SmCopy, 1, {}});
-    loops.per_byte[rank] = seconds[rank] / bytes[rank];
+    loops.resize(bytes.size(), Use{{}, 0});
+    loops[rank] = {graph.add_resource({what + " rank " + std::to_string(rank), engine::ResourceKind::SmCopy, 1, {}}),
+                   seconds[rank] / bytes[rank]};
   }
   return loops;
 }
@@ -60,26 +51,30 @@ LoweredExchange add_copy_exchange(Network& network, const CopyExchange& copy, st
       received[to] += bytes;
     }
   }
-  const Loops senders = add_loops(graph, copy.name + ": thread blocks that send,", copy.send_loop, sent);
-  const Loops receivers = add_loops(graph, copy.name + ": thread blocks that receive,", copy.receive_loop, received);
-
   engine::Exchange exchange;
   exchange.name = copy.name;
   exchange.ranks = copy.ranks;
   exchange.holds = copy.holds;
-  std::vector<Use> uses;
+  exchange.source_use = add_loops(graph, copy.name + ": thread blocks that send,", copy.send_loop, sent);
+  exchange.receiver_use = add_loops(graph, copy.name + ": thread blocks that receive,", copy.receive_loop, received);
+  const auto looped = [](const std::vector<Use>& loops, std::size_t rank) {
+    return !loops.empty() && loops[rank].per_unit > 0;
+  };
+  exchange.flows.reserve(n * n);
   for (std::size_t from = 0; from < n; ++from) {
     for (std::size_t to = 0; to < n; ++to) {
       const double bytes = copy.bytes[from * n + to];
       if (bytes == 0) continue;
       const auto source = static_cast<std::int32_t>(from), receiver = static_cast<std::int32_t>(to);
-      double latency = copy.tail.empty() ? 0 : copy.tail[to];
-      uses.clear();
-      if (from != to) network.append_route(source, receiver, copy.shares, uses, latency);
-      if (senders.resource[from]) uses.push_back({*senders.resource[from], senders.per_byte[from]});
-      if (receivers.resource[to]) uses.push_back({*receivers.resource[to], receivers.per_byte[to]});
-      if (uses.empty()) continue;  // within the GPU, and no loop: takes no time
-      exchange.flows.push_back({graph.add_path(uses, base::Duration(latency)), source, receiver, bytes});
+      if (from == to && !looped(exchange.source_use, from) && !looped(exchange.receiver_use, to))
+        continue;  // within the GPU, and no loop: takes no time
+      engine::PathId path = network.path(source, receiver, copy.shares);
+      if (!copy.tail.empty()) {
+        const auto uses = graph.path_uses(path);
+        path = graph.add_path(std::vector(uses.begin(), uses.end()),
+                              graph.path_latency(path) + base::Duration(copy.tail[to]));
+      }
+      exchange.flows.push_back({path, source, receiver, bytes});
     }
   }
   lowered.events = graph.add_exchange(std::move(exchange), started);

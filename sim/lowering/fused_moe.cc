@@ -46,16 +46,12 @@ engine::ExchangeEvents add_chunk(Network& network, const FusedMoe& layer, bool b
   exchange.name = layer.name + (back ? ": combine" : ": dispatch");
   exchange.ranks = layer.ranks;
   const auto n = static_cast<std::size_t>(layer.ranks);
-  std::vector<engine::Use> uses;
   for (std::size_t from = 0; from < n; ++from) {
     for (std::size_t to = 0; to < n; ++to) {
       const double copies = (back ? layer.copies[to * n + from] : layer.copies[from * n + to]) / kChunks;
       if (from == to || copies <= 0) continue;
       const auto source = static_cast<std::int32_t>(from), receiver = static_cast<std::int32_t>(to);
-      double latency = 0;
-      uses.clear();
-      network.append_route(source, receiver, {share, share}, uses, latency);
-      exchange.flows.push_back({network.graph().add_path(uses, base::Duration(latency)), source, receiver,
+      exchange.flows.push_back({network.path(source, receiver, {share, share}), source, receiver,
                                 copies * (back ? layer.combine_bytes : layer.dispatch_bytes)});
     }
   }

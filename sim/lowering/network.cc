@@ -17,6 +17,7 @@ Network Network::of_group(const topology::Router& router) const {
   group.route_of_.clear();  // they are by rank
   group.routes_.clear();
   group.hops_.clear();
+  group.paths_.clear();
   return group;
 }
 
@@ -68,34 +69,40 @@ Network::KnownRoute& Network::known_route(std::int32_t from, std::int32_t to) {
       hops_.push_back({resource(hop.port), kind, hop.share, ceiling(kind)});
     }
     known = static_cast<std::int32_t>(routes_.size());
-    routes_.push_back({begin, hops_.size(), latency(route), {}});
+    routes_.push_back({begin, hops_.size(), latency(route)});
   }
   return routes_[static_cast<std::size_t>(known)];
 }
 
-engine::PathId Network::path(std::int32_t from, std::int32_t to) {
-  KnownRoute& route = known_route(from, to);
-  if (!route.path) {
-    std::vector<engine::Use> uses;
-    uses.reserve(route.end - route.begin);
-    for (std::size_t h = route.begin; h < route.end; ++h)
-      uses.push_back({hops_[h].resource, hops_[h].share / hops_[h].ceiling});
-    route.path = graph_->add_path(uses, route.latency);
-  }
-  return *route.path;
+Network::KnownPaths& Network::known_paths(const LinkShares& shares, base::Duration more) {
+  // From the end: a layer asks for the kind that it asked for last.
+  const auto known = std::find_if(paths_.rbegin(), paths_.rend(),
+                                  [&](const KnownPaths& p) { return p.shares == shares && p.more == more; });
+  if (known != paths_.rend()) return *known;
+  const std::size_t ranks = router_->gpus().size();
+  return paths_.emplace_back(KnownPaths{shares, more, std::vector<std::optional<engine::PathId>>(ranks * ranks)});
 }
 
-void Network::append_route(std::int32_t from, std::int32_t to, const LinkShares& shares, std::vector<engine::Use>& uses,
-                           double& latency) {
-  const KnownRoute& route = known_route(from, to);
-  for (std::size_t h = route.begin; h < route.end; ++h) {
-    const KnownHop& hop = hops_[h];
-    const double share = hop.kind == LinkKind::NvLink    ? shares.nvlink
-                         : hop.kind == LinkKind::Network ? shares.network
-                                                         : 1;
-    uses.push_back({hop.resource, hop.share / std::min(share, hop.ceiling)});
+engine::PathId Network::path(std::int32_t from, std::int32_t to, const LinkShares& shares, base::Duration more) {
+  std::optional<engine::PathId>& path =
+      known_paths(shares, more)
+          .path[static_cast<std::size_t>(from) * router_->gpus().size() + static_cast<std::size_t>(to)];
+  if (path) return *path;
+  std::vector<engine::Use> uses;
+  base::Duration latency = more;
+  if (from != to) {
+    const KnownRoute& route = known_route(from, to);
+    for (std::size_t h = route.begin; h < route.end; ++h) {
+      const KnownHop& hop = hops_[h];
+      const double share = hop.kind == LinkKind::NvLink    ? shares.nvlink
+                           : hop.kind == LinkKind::Network ? shares.network
+                                                           : 1;
+      uses.push_back({hop.resource, hop.share / std::min(share, hop.ceiling)});
+    }
+    latency += route.latency;
   }
-  latency += route.latency.value();
+  path = graph_->add_path(uses, latency);
+  return *path;
 }
 
 base::Bandwidth Network::nvlink_rate(std::int32_t rank) const {

@@ -17,6 +17,8 @@ namespace moesim::lowering {
 struct LinkShares {
   double nvlink = 1;
   double network = 1;
+
+  bool operator==(const LinkShares&) const = default;
 };
 
 // One resource per direction of a link that some route uses, at its raw rate; one interned path per (from, to).
@@ -27,11 +29,9 @@ class Network {
   // The same links for a group of ranks: `router` is a part of this one's.
   Network of_group(const topology::Router& router) const;
 
-  engine::PathId path(std::int32_t from, std::int32_t to);
-  // The links from one rank to another (different), a byte taking 1 / share of each, appended to `uses`; adds the
-  // route's latency in seconds to `latency`.
-  void append_route(std::int32_t from, std::int32_t to, const LinkShares& shares, std::vector<engine::Use>& uses,
-                    double& latency);
+  // From one rank to another, a byte taking 1 / share of each link; `more` is added to the route's latency. A rank's
+  // path to itself uses nothing.
+  engine::PathId path(std::int32_t from, std::int32_t to, const LinkShares& shares = {}, base::Duration more = {});
   // Rate of all NVLinks out of a rank's GPU, 0 if it has none.
   base::Bandwidth nvlink_rate(std::int32_t rank) const;
   // The port behind a resource of this network; resources of other kinds have none.
@@ -56,8 +56,14 @@ class Network {
   struct KnownRoute {
     std::size_t begin, end;  // in hops_
     base::Duration latency;
-    std::optional<engine::PathId> path;
   };
+  // Paths of one kind: the same shares and latency beyond the routes'.
+  struct KnownPaths {
+    LinkShares shares;
+    base::Duration more;
+    std::vector<std::optional<engine::PathId>> path;  // [from][to]
+  };
+  KnownPaths& known_paths(const LinkShares& shares, base::Duration more);
   KnownRoute& known_route(std::int32_t from, std::int32_t to);
   engine::ResourceId resource(topology::Port port);
   // Of a route, with what was measured beyond its links'.
@@ -74,6 +80,7 @@ class Network {
   std::vector<std::vector<std::int32_t>> route_of_;  // [from][to] index in routes_, -1 where not known yet
   std::vector<KnownRoute> routes_;
   std::vector<KnownHop> hops_;
+  std::vector<KnownPaths> paths_;
 };
 
 }  // namespace moesim::lowering

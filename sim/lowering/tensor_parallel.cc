@@ -49,14 +49,11 @@ ExchangeEvents write_to_all(Network& group, const std::string& name, double byte
   engine::Exchange exchange;
   exchange.name = name;
   exchange.ranks = ranks;
-  std::vector<engine::Use> uses;
   for (std::int32_t from = 0; from < ranks && bytes > 0; ++from) {
     for (std::int32_t to = 0; to < ranks; ++to) {
       if (from == to) continue;
-      uses.clear();
-      double latency = shot.latency;
-      group.append_route(from, to, {shot.share, 1}, uses, latency);
-      exchange.flows.push_back({graph.add_path(uses, base::Duration(latency)), from, to, bytes});
+      const engine::PathId path = group.path(from, to, {shot.share, 1}, base::Duration(shot.latency));
+      exchange.flows.push_back({path, from, to, bytes});
     }
   }
   return graph.add_exchange(std::move(exchange), started);

@@ -31,7 +31,7 @@ engine::TaskGraph part_of(const engine::TaskGraph& graph, const engine::Exchange
   engine::Exchange sample{exchange.name, ranks, {}, {}, {}};
   for (engine::Flow flow : exchange.flows) {
     if (flow.source >= ranks || flow.receiver < 0 || flow.receiver >= ranks) continue;
-    flow.path = part.add_path(graph.path_uses(flow.path), graph.path_latency(flow.path));
+    flow.path = part.add_path(graph.uses(exchange, flow), graph.path_latency(flow.path));
     sample.flows.push_back(flow);
   }
   part.add_exchange(std::move(sample));

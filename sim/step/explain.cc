@@ -24,14 +24,14 @@ std::vector<double> utilisation(const engine::TaskGraph& graph, const results::T
   std::vector<double> usage(route.size()), first(route.size(), INFINITY), last(route.size());
   for (std::size_t f = 0; f < exchange.flows.size(); ++f) {
     const engine::Flow& flow = exchange.flows[f];
-    for (const engine::Use& use : graph.path_uses(flow.path)) {
+    graph.each_use(exchange, flow, [&](const engine::Use& use) {
       for (std::size_t u = 0; u < route.size(); ++u) {
         if (route[u].resource != use.resource) continue;
         usage[u] += flow.amount * use.per_unit;
         first[u] = std::min(first[u], timeline.event[events.start(flow.source).index()].value());
         last[u] = std::max(last[u], drained[f]);
       }
-    }
+    });
   }
   for (std::size_t u = 0; u < route.size(); ++u) {
     const double capacity = graph.resources()[route[u].resource.index()].capacity;
@@ -137,6 +137,7 @@ Binding Explainer::hot_link(std::size_t part) const {
   const engine::TaskGraph& graph = step_->graph();
   const auto [first, end] = step_->exchanges_of(part);
   std::vector<double> seconds(kind_.size());
+  // Links are on paths; what ranks use beside them is none.
   for (std::size_t e = first; e < end; ++e)
     for (const engine::Flow& flow : graph.exchanges()[e].flows)
       for (const engine::Use& use : graph.path_uses(flow.path))
@@ -262,7 +263,7 @@ results::CriticalStep Explainer::transfer_step(std::size_t index, std::size_t fl
     result.binding = {"latency of " + route, "latency", latency / (end - start)};
     return result;
   }
-  const auto uses = graph.path_uses(flow.path);
+  const std::vector<engine::Use> uses = graph.uses(exchange, flow);
   const std::vector<double> busy = utilisation(graph, *timeline_, index, uses);
   std::size_t busiest = uses.size();
   for (std::size_t u = 0; u < uses.size(); ++u) {

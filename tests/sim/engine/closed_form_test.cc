@@ -15,6 +15,33 @@ using engine::EventId;
 using engine::Flow;
 using engine::TaskGraph;
 
+TEST_CASE("What a source's and a receiver's flows use beside their paths limits them together") {
+  constexpr double kOut = 6, kIn = 2, kBytes = 12, kPerByte = 0.5;
+  TaskGraph graph;
+  const auto wide = add_path(graph, {{add_link(graph, 1000)}});
+  const engine::Use out{add_link(graph, kOut * kPerByte), kPerByte}, in{add_link(graph, kIn), 1}, none{{}, 0};
+  // Source 0 sends to 1 and 2, source 1 to 2; only 0 and 2 have a limit.
+  graph.add_exchange({"x",
+                      3,
+                      {{wide, 0, 1, kBytes}, {wide, 0, 2, kBytes}, {wide, 1, 2, kBytes}},
+                      {},
+                      {},
+                      {out, none, none},
+                      {none, none, in}});
+  // Both flows towards 2 share what it takes in; the rest of what 0 puts out is its other flow's.
+  const double kOther = kOut - kIn / 2;
+  for (const TaskGraph& g : {graph, graph.with_plain_paths()}) {
+    for_each_engine([&](const Engine& engine) {
+      const auto timeline = engine.run(g);
+      CHECK(timeline.drained[0][0] == near(kBytes / kOther));
+      CHECK(timeline.drained[0][1] == near(kBytes / (kIn / 2)));
+      CHECK(timeline.drained[0][2] == near(kBytes / (kIn / 2)));
+      CHECK(timeline.carried[out.resource.index()] == near(2 * kBytes * kPerByte));
+      CHECK(timeline.carried[in.resource.index()] == near(2 * kBytes));
+    });
+  }
+}
+
 TEST_CASE("A symmetric all-to-all on one switch ends when every port has carried its bytes, one latency later") {
   constexpr double kBytes = 1 << 20, kBandwidth = 450e9, kLatency = 1e-6;
   for (const std::int32_t ranks : {2, 3, 8}) {

@@ -104,6 +104,25 @@ TEST_CASE("Completions within the tolerance are handled together, at little cost
   }
 }
 
+TEST_CASE("A flow that has just started is not put together with the end of an old one") {
+  constexpr double kOld = 100, kLate = 99.9, kShort = 0.15;
+  TaskGraph graph;
+  const auto a = add_link(graph, 1), b = add_link(graph, 1);
+  // All rates are 1/2: the long flow, over both links, shares each with one other.
+  const auto late = graph.add_compute({"late", 2, Duration(kLate), Duration(0), {}}, {}).done;
+  const auto events = graph.add_exchange({"x",
+                                          3,
+                                          {{add_path(graph, {{a}}), 0, 0, kOld / 2},
+                                           {add_path(graph, {{a}, {b}}), 1, 1, kOld},
+                                           {add_path(graph, {{b}}), 2, 2, kShort / 2}},
+                                          {},
+                                          {}},
+                                         std::vector<EventId>{engine::kOrigin, engine::kOrigin, late});
+  const auto timeline = engine::make_fluid_engine({.tolerance = 1e-2})->run(graph);
+  CHECK(timeline.event[events.sent(0).index()].value() == near(kOld));
+  CHECK(timeline.event[events.sent(2).index()].value() == near(kLate + kShort));
+}
+
 TEST_CASE("Equal flows of an all-to-all end at one moment, exactly when their ports have carried their bytes") {
   constexpr std::int32_t kGpus = 32;
   constexpr double kBytes = 1 << 20, kBandwidth = 450e9;

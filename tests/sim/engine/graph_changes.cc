@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "base/random.h"
 
@@ -101,6 +102,14 @@ class Changer {
       flow.rate_cap *= changes_.cap_factor;
       changed_.flow[index][f] = exchange.flows.size();
       exchange.flows.push_back(flow);
+    }
+    for (auto [uses, of_old] :
+         {std::pair(&exchange.source_use, &old.source_use), std::pair(&exchange.receiver_use, &old.receiver_use)}) {
+      for (std::size_t r = 0; r < of_old->size(); ++r) {
+        Use use = (*of_old)[r];
+        if (use.per_unit > 0) use.resource = changed_.resource[use.resource.index()];
+        (*uses)[static_cast<std::size_t>(rank[r])] = use;
+      }
     }
     for (auto& group : exchange.receiver_groups)
       for (std::int32_t& r : group) r = renamed(r);

@@ -154,12 +154,30 @@ class Builder {
       if (options_.sm_holds && chance(0.7))
         exchange.holds.push_back({s, sms_[static_cast<std::size_t>(s)], kSms * between(0, 0.8), chance(0.5)});
     }
+    if (options_.rank_uses) {
+      if (chance(0.7)) exchange.source_use = rank_uses(name + ": out");
+      if (!options_.multicast && chance(0.7)) exchange.receiver_use = rank_uses(name + ": in");
+    }
     std::vector<EventId> after = last;
     for (EventId& event : after)
       if (options_.exchanges > 1 && chance(0.3)) event = engine::kOrigin;
     const engine::ExchangeEvents events = graph_.add_exchange(std::move(exchange), after);
     for (std::int32_t rank = 0; rank < ranks_; ++rank)
       last[static_cast<std::size_t>(rank)] = chance(0.5) ? events.done(rank) : events.sent(rank);
+  }
+
+  // Some of the ranks have a resource of their own, some one that is a link as well.
+  std::vector<Use> rank_uses(const std::string& name) {
+    std::vector<Use> uses(static_cast<std::size_t>(ranks_), Use{{}, 0});
+    for (std::size_t r = 0; r < uses.size(); ++r) {
+      if (chance(0.2)) continue;
+      const bool own = links_.empty() || chance(0.7);
+      const ResourceId resource =
+          own ? add_link(name + "[" + std::to_string(r) + "]")
+              : links_[static_cast<std::size_t>(below(static_cast<std::int32_t>(links_.size())))];
+      uses[r] = {resource, weight()};
+    }
+    return uses;
   }
 
   void add_flow(Exchange& exchange, std::int32_t source, std::int32_t receiver, bool another) {
@@ -209,6 +227,7 @@ RandomGraphOptions mixed_options(std::uint64_t seed, bool everything) {
   options.latencies = some();
   options.exchanges = 1 + static_cast<std::int32_t>(random.below(3));
   options.computes = some();
+  options.rank_uses = some();
   if (!everything) return options;
   options.overlapping_computes = some();
   options.sm_holds = some();

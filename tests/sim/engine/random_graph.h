@@ -31,6 +31,7 @@ struct RandomGraphOptions {
   bool caps = false;                  // a rate cap on a third of the flows
   bool latencies = false;             // up to about half of a flow's time
   std::int32_t exchanges = 1;         // each rank enters an exchange after one of: the origin, what it last did
+  bool rank_uses = false;             // most sources and receivers use a resource of their own, or a link, as well
   bool computes = false;              // of random length before and between exchanges; a rank's never overlap
   bool overlapping_computes = false;  // those of one rank compete for its SMs and HBM
   bool sm_holds = false;              // slow the computes of the rank (so: with computes)

@@ -117,8 +117,7 @@ class Execution {
     for (std::size_t f = 0; f < exchange.flows.size(); ++f) {
       const Flow& flow = exchange.flows[f];
       if (flow.source != source) continue;
-      const auto uses = graph_.path_uses(flow.path);
-      running_.push_back({{{uses.begin(), uses.end()}, flow.rate_cap}, flow.amount, flow.amount, [this, x, f] {
+      running_.push_back({{graph_.uses(exchange, flow), flow.rate_cap}, flow.amount, flow.amount, [this, x, f] {
                             const Exchange& of = graph_.exchanges()[x];
                             drained_[x][f] = now_;
                             satisfy(graph_.exchange_events()[x].sent(of.flows[f].source));

@@ -99,6 +99,21 @@ TEST_CASE("Parts that make no sense are refused as they are added") {
         g.add_exchange({"x", 2, {}, {}, {}}, std::vector<EventId>{engine::kOrigin});
       },
       [&](TaskGraph& g) { g.wait_for(EventId(std::uint32_t{99}), engine::kOrigin); },
+      [&](TaskGraph& g) {
+        g.add_exchange({"x", 2, {}, {}, {}, {{link, 1}}, {}});  // of one rank only
+      },
+      [&](TaskGraph& g) {
+        g.add_exchange({"x", 2, {}, {}, {}, {}, {{link, 1}, {missing, 1}}});
+      },
+      [&](TaskGraph& g) {
+        g.add_exchange({"x", 2, {}, {}, {}, {{link, 1}, {link, -1}}, {}});
+      },
+      [&](TaskGraph& g) {
+        g.add_exchange({"x", 2, {{path, 0, -1, 1}}, {{0, 1}}, {}, {}, {{link, 1}, {link, 1}}});  // several receivers
+      },
+      [&](TaskGraph& g) {
+        g.add_exchange({"x", 2, {{nowhere, 0, 1, 1}}, {}, {}, {{link, 0}, {link, 1}}, {}});  // not of its source
+      },
   };
   for (std::size_t i = 0; i < mistakes.size(); ++i) {
     INFO("mistake ", i);

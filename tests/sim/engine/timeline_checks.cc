@@ -31,7 +31,7 @@ std::vector<std::vector<Task>> tasks_by_resource(const TaskGraph& graph, const r
     for (std::size_t f = 0; f < exchange.flows.size(); ++f) {
       const Flow& flow = exchange.flows[f];
       const double begin = at(graph.exchange_events()[x].start(flow.source)), end = timeline.drained[x][f];
-      for (const Use& use : graph.path_uses(flow.path))
+      for (const Use& use : graph.uses(exchange, flow))
         tasks[use.resource.index()].push_back({begin, end, flow.amount * use.per_unit});
     }
   }
@@ -92,7 +92,7 @@ std::vector<double> demand(const TaskGraph& graph) {
   std::vector<double> sum(graph.resources().size());
   for (const Exchange& exchange : graph.exchanges())
     for (const Flow& flow : exchange.flows)
-      for (const Use& use : graph.path_uses(flow.path)) sum[use.resource.index()] += flow.amount * use.per_unit;
+      for (const Use& use : graph.uses(exchange, flow)) sum[use.resource.index()] += flow.amount * use.per_unit;
   for (const engine::Compute& compute : graph.computes())
     for (const Use& use : compute.uses) sum[use.resource.index()] += compute.alone.value() * use.per_unit;
   return sum;
