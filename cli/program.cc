@@ -19,8 +19,8 @@ constexpr int kDone = 0;
 constexpr int kOurFault = 1;
 constexpr int kBadInput = 2;
 
-constexpr auto kVerbs = {add_run,   add_compare,   add_topology, add_trace,
-                         add_model, add_calibrate, add_validate, add_waterfall};
+constexpr auto kVerbs = {add_run,       add_compare,  add_topology,  add_trace, add_model,
+                         add_calibrate, add_validate, add_waterfall, add_plan};
 
 // Lines of help within the width of reports: what is cut goes on below the options' descriptions.
 std::string folded(const std::string& help) {

@@ -28,5 +28,6 @@ void add_model(CLI::App& program, Context& context);
 void add_calibrate(CLI::App& program, Context& context);
 void add_validate(CLI::App& program, Context& context);
 void add_waterfall(CLI::App& program, Context& context);
+void add_plan(CLI::App& program, Context& context);
 
 }  // namespace moesim::cli

@@ -122,6 +122,7 @@ StepOutcome summarise(const sim::Scenario& scenario, const workloads::Model& who
   run.batch = serving.batch;
   run.largest_batch = serving.memory ? serving.memory->largest_batch : std::int64_t{1} << 20;
   run.sequences_per_gpu = static_cast<double>(serving.sequences) / result.gpus;
+  run.tokens_per_step = serving.tokens_per_step;
   run.users = serving.tokens_per_s_per_user / stretch;
   run.per_gpu = serving.output_tokens_per_s_per_gpu / stretch;
   run.exposed = serving.exposed / result.total;

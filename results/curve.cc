@@ -7,35 +7,13 @@ namespace {
 
 using base::Json;
 
-Json run_json(const StepRun& run) {
-  Json parts = Json::array();
-  for (const TimePart& part : run.parts)
-    parts.push_back({{"parameters", part.parameters}, {"share", part.share}, {"error", part.error}});
-  return {{"option", run.option},
-          {"plan", run.plan},
-          {"gpus", run.gpus},
-          {"batch", run.batch},
-          {"largest_batch", run.largest_batch},
-          {"sequences_per_gpu", run.sequences_per_gpu},
-          {"tokens_per_s_per_user", run.users},
-          {"output_tokens_per_s_per_gpu", run.per_gpu},
-          {"exposed_share", run.exposed},
-          {"launch_share", run.launch},
-          {"longest_phase", run.longest},
-          {"longest_share", run.longest_share},
-          {"binding", {{"what", run.binding.what}, {"kind", run.binding.kind}}},
-          {"parts", parts},
-          {"scenario_hash", run.scenario_hash},
-          {"profile_hash", run.profile_hash}};
-}
-
 Json point_json(const OperatingPoint& point) {
   Json json = {{"tokens_per_s_per_user", point.users}};
   if (!point.reached()) {
     json["unreachable"] = point.unreachable;
     return json;
   }
-  json["nearest_run"] = run_json(point.near);
+  json["nearest_run"] = to_json(point.near);
   json["output_tokens_per_s_per_gpu"] = point.per_gpu;
   json["batch"] = point.batch;
   json["option"] = point.option;
@@ -59,12 +37,35 @@ std::string csv_text(const std::string& text) {
 
 }  // namespace
 
+Json to_json(const StepRun& run) {
+  Json parts = Json::array();
+  for (const TimePart& part : run.parts)
+    parts.push_back({{"parameters", part.parameters}, {"share", part.share}, {"error", part.error}});
+  return {{"option", run.option},
+          {"plan", run.plan},
+          {"gpus", run.gpus},
+          {"batch", run.batch},
+          {"largest_batch", run.largest_batch},
+          {"sequences_per_gpu", run.sequences_per_gpu},
+          {"tokens_per_step", run.tokens_per_step},
+          {"tokens_per_s_per_user", run.users},
+          {"output_tokens_per_s_per_gpu", run.per_gpu},
+          {"exposed_share", run.exposed},
+          {"launch_share", run.launch},
+          {"longest_phase", run.longest},
+          {"longest_share", run.longest_share},
+          {"binding", {{"what", run.binding.what}, {"kind", run.binding.kind}}},
+          {"parts", parts},
+          {"scenario_hash", run.scenario_hash},
+          {"profile_hash", run.profile_hash}};
+}
+
 Json to_json(const CurveComparison& curve) {
   Json clusters = Json::array();
   for (std::size_t c = 0; c < curve.clusters.size(); ++c) {
     const ClusterCurve& cluster = curve.clusters[c];
     Json runs = Json::array(), points = Json::array();
-    for (const StepRun& run : cluster.runs) runs.push_back(run_json(run));
+    for (const StepRun& run : cluster.runs) runs.push_back(to_json(run));
     for (std::size_t p = 0; p < cluster.points.size(); ++p) {
       points.push_back(point_json(cluster.points[p]));
       points.back()["speedup"] = ratio_json(curve.speedup[c][p]);

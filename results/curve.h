@@ -24,11 +24,12 @@ struct StepRun {
   std::int64_t batch = 0;  // sequences in each copy of attention
   std::int64_t largest_batch = 0;
   double sequences_per_gpu = 0;
-  double users = 0;     // tokens/s/user
-  double per_gpu = 0;   // output tokens/s/GPU
-  double exposed = 0;   // share of the time in which nothing but communication is on the critical path
-  double launch = 0;    // share of launches and start-ups
-  std::string longest;  // phase with the largest part of the critical path
+  double tokens_per_step = 1;  // of a sequence, drafts that are accepted included
+  double users = 0;            // tokens/s/user
+  double per_gpu = 0;          // output tokens/s/GPU
+  double exposed = 0;          // share of the time in which nothing but communication is on the critical path
+  double launch = 0;           // share of launches and start-ups
+  std::string longest;         // phase with the largest part of the critical path
   double longest_share = 0;
   Binding binding;  // of that phase
   std::vector<TimePart> parts;
@@ -125,6 +126,7 @@ struct Waterfall {
 
 // "moesim.curve/1", "moesim.waterfall_result/1".
 base::Json to_json(const CurveComparison& curve);
+base::Json to_json(const StepRun& run);
 base::Json to_json(const Waterfall& waterfall);
 // One line for every cluster and operating point, with a header.
 std::string to_csv(const CurveComparison& curve);

@@ -1,8 +1,6 @@
 // E1: serving end to end, scored by the time per output token (TPOT). A row becomes the steady state of an aggregated
-// server: every step decodes one token of each running request and carries, on average, the ISL / OSL prompt tokens per
-// request that come in meanwhile. Servers compute prompts whole, up to a chunk of 8192 tokens (the default of vLLM,
-// SGLang and TensorRT-LLM), so that only some steps carry prompts: TPOT is the mean of steps with and without. No
-// parameter is fitted to these rows, but this rule and the routing below were chosen after seeing their errors.
+// server (sim/steady_state.h): TPOT is the mean of steps with and without prompts. No parameter is fitted to these
+// rows, but this rule and the routing below were chosen after seeing their errors.
 #include <cctype>
 #include <cmath>
 #include <mutex>
@@ -11,6 +9,7 @@
 
 #include "base/error.h"
 #include "sim/scenario.h"
+#include "sim/steady_state.h"
 #include "validation/kinds.h"
 #include "workloads/presets.h"
 
@@ -49,24 +48,12 @@ base::Json model_section(const std::string& preset, const std::string& precision
 // What a row runs, and its steady state.
 struct Request {
   std::string name;
-  std::int64_t isl = 0, osl = 0, concurrency = 0;
+  sim::RequestShape shape;
+  std::int64_t concurrency = 0;
   std::int64_t tp = 0, dp = 0, moe_tp = 0, ep = 0;
 
   std::int64_t batch() const { return (concurrency + dp - 1) / dp; }  // of each copy of attention
 };
-
-constexpr double kChunk = 8192;  // prompt tokens of one step
-
-// Which part of the steps carries prompts, and how many tokens of them for each copy of attention.
-struct Mix {
-  double share = 0;
-  std::int64_t prefill_tokens = 0;
-};
-Mix mix_of(const Request& r, std::int64_t batch) {
-  const double mean = static_cast<double>(batch * r.isl) / static_cast<double>(r.osl);
-  const double chunk = std::max(mean, std::min(kChunk, static_cast<double>(r.isl)));
-  return {mean / chunk, std::max<std::int64_t>(1, std::llround(chunk))};
-}
 
 base::Json scenario_of(const Request& r, std::int64_t prefill, const base::Json& model, const std::string& preset,
                        const System& system) {
@@ -77,9 +64,9 @@ base::Json scenario_of(const Request& r, std::int64_t prefill, const base::Json&
   base::Json step{{"scope", "model"},
                   {"phase", "decode"},
                   {"batch", r.batch()},
-                  {"kv_tokens", r.isl + r.osl / 2},
+                  {"kv_tokens", r.shape.kv_tokens()},
                   {"prefill_tokens", prefill}};
-  if (prefill > 0) step["prompt_tokens"] = r.isl;
+  if (prefill > 0) step["prompt_tokens"] = r.shape.input_tokens;
   return {{"schema", "moesim.scenario/1"},
           {"name", r.name},
           {"cluster", base::Json::parse(system.cluster_section(static_cast<std::int32_t>(gpus)))},
@@ -96,25 +83,28 @@ base::Json scenario_of(const Request& r, std::int64_t prefill, const base::Json&
 // The two kinds of steps of a row, run once, by whichever thread asks first.
 class Steps {
  public:
-  Steps(std::shared_ptr<const sim::Scenario> plain, std::shared_ptr<const sim::Scenario> mixed, double share)
-      : plain_(std::move(plain)), mixed_(std::move(mixed)), share_(share) {}
+  Steps(std::shared_ptr<const sim::Scenario> plain, std::shared_ptr<const sim::Scenario> mixed,
+        const sim::RequestShape& shape, const sim::PromptMix& mix)
+      : plain_(std::move(plain)), mixed_(std::move(mixed)), shape_(shape), mix_(mix) {}
 
-  Estimate per_token() { return of(run().mean); }
-  // A request waits for half a step on average, then for the steps that carry its prompt. No queue is modelled.
-  Estimate to_first_token(double chunks) {
+  Estimate per_token() {
     const Times& times = run();
-    return of(times.mean * 0.5 + times.with_prompt * chunks);
+    return of(mix_.mean(times.plain, times.mixed));
+  }
+  Estimate to_first_token() {
+    const Times& times = run();
+    return of(sim::time_to_first_token(shape_, mix_, times.plain, times.mixed));
   }
 
  private:
   struct Times {
-    base::Duration mean, with_prompt;
+    base::Duration plain, mixed;
     double error = 0;
   };
   const Times& run() {
     std::call_once(once_, [&] {
       const results::Result without = sim::run(*plain_), with = sim::run(*mixed_);
-      times_ = {without.total * (1 - share_) + with.total * share_, with.total, std::max(without.error, with.error)};
+      times_ = {without.total, with.total, std::max(without.error, with.error)};
       plain_.reset();
       mixed_.reset();
     });
@@ -126,7 +116,8 @@ class Steps {
   }
 
   std::shared_ptr<const sim::Scenario> plain_, mixed_;
-  double share_;
+  sim::RequestShape shape_;
+  sim::PromptMix mix_;
   std::once_flag once_;
   Times times_;
 };
@@ -170,8 +161,7 @@ Samples read(const Table& table, const System& system) {
     }
     Request r;
     r.name = "row " + std::to_string(row + 1);
-    r.isl = table.integer(row, "isl", 1);
-    r.osl = table.integer(row, "osl", 1);
+    r.shape = {table.integer(row, "isl", 1), table.integer(row, "osl", 1)};
     r.concurrency = table.integer(row, "concurrency", 1);
     r.tp = table.integer(row, "tp", 1);
     r.moe_tp = table.integer(row, "moe_tp", 1);
@@ -181,7 +171,7 @@ Samples read(const Table& table, const System& system) {
     if (r.tp * r.dp != r.moe_tp * r.ep && r.moe_tp * r.ep % r.tp == 0) r.dp = r.moe_tp * r.ep / r.tp;
     const bool counted_twice = !table.empty(row, "attn_dp") && undo_square(r);
     if (counted_twice) result.reread.push_back({row, std::string(kSquare)});
-    const Mix mix = mix_of(r, r.batch());
+    const sim::PromptMix mix = sim::prompt_mix(r.shape, r.batch());
     const auto step_with = [&](std::int64_t prefill) {
       base::JsonDocument document{table.file(), nullptr, {}};
       document.root =
@@ -198,7 +188,7 @@ Samples read(const Table& table, const System& system) {
                      " x EP" + std::to_string(r.ep);
       sample.size = static_cast<double>(r.concurrency);
       sample.size_unit = "requests";
-      const auto steps = std::make_shared<Steps>(plain, mixed, mix.share);
+      const auto steps = std::make_shared<Steps>(plain, mixed, r.shape, mix);
       sample.predict = [steps](const System&, const profile::KernelParameters&) { return steps->per_token(); };
       result.samples.push_back(sample);
       if (!table.has("ttft_ms") || table.empty(row, "ttft_ms")) continue;
@@ -206,10 +196,7 @@ Samples read(const Table& table, const System& system) {
       sample.column = "ttft_predicted_us";
       sample.measured_us = table.number(row, "ttft_ms") * 1e3;
       sample.group = "TTFT, not scored";
-      const double chunks = std::ceil(static_cast<double>(r.isl) / static_cast<double>(mix.prefill_tokens));
-      sample.predict = [steps, chunks](const System&, const profile::KernelParameters&) {
-        return steps->to_first_token(chunks);
-      };
+      sample.predict = [steps](const System&, const profile::KernelParameters&) { return steps->to_first_token(); };
       result.samples.push_back(std::move(sample));
     } catch (const base::InputError& error) {
       skip(std::string(error.what()).substr(error.source().empty() ? 0 : error.source().size() + 2));
