@@ -98,7 +98,7 @@ class Execution {
 
   const TaskGraph& graph_;
   const SimgridPlan& plan_;
-  SimgridPlatform platform_;
+  std::unique_ptr<SimgridPlatform> platform_;
   std::vector<std::size_t> first_flow_;         // [exchanges] into flow_order_ and times_.drained
   std::vector<std::uint32_t> flow_order_;       // the flows of each exchange, by source
   std::vector<std::vector<Arrival>> arrivals_;  // [exchanges][ranks]
@@ -112,12 +112,12 @@ class Execution {
 Execution::Execution(const TaskGraph& graph, const SimgridPlan& plan)
     : graph_(graph),
       plan_(plan),
-      platform_(plan.routes.size()),
+      platform_(load_simgrid()(plan.routes.size())),
       busy_(graph.resources().size()),
       pending_(graph.num_events()),
       waiters_(graph.num_events()) {
-  for (const double capacity : plan.link_capacity) platform_.add_link(capacity);
-  for (const auto& links : plan.routes) platform_.add_route(links);
+  for (const double capacity : plan.link_capacity) platform_->add_link(capacity);
+  for (const auto& links : plan.routes) platform_->add_route(links);
   for (std::size_t e = 0; e < pending_.size(); ++e) {
     pending_[e] = graph.prerequisites(EventId{e}).size();
     for (const EventId p : graph.prerequisites(EventId{e})) waiters_[p.index()].push_back(EventId{e});
@@ -146,8 +146,8 @@ Times Execution::run() {
   for (std::size_t e = 0; e < pending_.size(); ++e)
     if (pending_[e] == 0) ready_.push_back(EventId{e});
   fire_ready();
-  platform_.run();
-  times_.end = platform_.now();
+  platform_->run();
+  times_.end = platform_->now();
   return std::move(times_);
 }
 
@@ -164,7 +164,7 @@ void Execution::fire_ready() {
 }
 
 void Execution::fire(EventId event) {
-  times_.event[event.index()] = platform_.now();
+  times_.event[event.index()] = platform_->now();
   const TaskGraph::Owner owner = graph_.owner(event);
   if (owner.role == Role::Start) start_flows(owner.index, owner.rank);
   if (owner.role == Role::ComputeStart) start_compute(owner.index);
@@ -183,22 +183,22 @@ void Execution::start_flows(std::size_t x, std::int32_t source) {
     const Flow& flow = exchange.flows[*at];
     const std::size_t route = plan_.route[flow.path.index()];
     if (route == SimgridPlan::kNoRoute) {  // shares nothing: only its cap limits it
-      platform_.after(plan_.time(base::Duration(flow.amount / flow.rate_cap)),
-                      [this, x, f = *at] { on_drained(x, f); });
+      platform_->after(plan_.time(base::Duration(flow.amount / flow.rate_cap)),
+                       [this, x, f = *at] { on_drained(x, f); });
       continue;
     }
     transfers.push_back({route, plan_.amount(flow.amount), plan_.rate(flow.rate_cap)});
     flows.push_back(*at);
   }
   if (transfers.empty()) return;
-  platform_.transfer(std::move(transfers),
-                     [this, x, flows = std::move(flows)](std::size_t i) { on_drained(x, flows[i]); });
+  platform_->transfer(std::move(transfers),
+                      [this, x, flows = std::move(flows)](std::size_t i) { on_drained(x, flows[i]); });
 }
 
 void Execution::on_drained(std::size_t x, std::size_t f) {
   const Flow& flow = graph_.exchanges()[x].flows[f];
   const ExchangeEvents& events = graph_.exchange_events()[x];
-  const double now = platform_.now();
+  const double now = platform_->now();
   times_.drained[first_flow_[x] + f] = now;
   Arrival& arrival = arrivals_[x][static_cast<std::size_t>(flow.receiver)];
   arrival.last = std::max(arrival.last, now + plan_.time(graph_.path_latency(flow.path)));
@@ -210,7 +210,7 @@ void Execution::on_drained(std::size_t x, std::size_t f) {
 void Execution::start_compute(std::uint32_t c) {
   const Compute& compute = graph_.computes()[c];
   if (compute.launch.value() == 0) return work_alone(c);
-  platform_.after(plan_.time(compute.launch), [this, c] {
+  platform_->after(plan_.time(compute.launch), [this, c] {
     work_alone(c);
     fire_ready();
   });
@@ -219,7 +219,7 @@ void Execution::start_compute(std::uint32_t c) {
 // A compute takes its closed-form time if nobody competes with it, that is if all uses fit the capacity at all times.
 void Execution::work_alone(std::uint32_t c) {
   const Compute& compute = graph_.computes()[c];
-  const double now = platform_.now();
+  const double now = platform_->now();
   for (const Use& use : compute.uses) {
     if (compute.alone.value() == 0) break;
     auto& busy = busy_[use.resource.index()];
@@ -238,7 +238,7 @@ void Execution::work_alone(std::uint32_t c) {
 
 void Execution::after(double delay, EventId then) {
   if (delay <= 0) return satisfy(then);
-  platform_.after(delay, [this, then] {
+  platform_->after(delay, [this, then] {
     satisfy(then);
     fire_ready();
   });
@@ -269,6 +269,7 @@ results::Timeline SimgridEngine::run_plain(const TaskGraph& graph) const {
   Times times;
   times.event.resize(graph.num_events());
   times.drained.resize(count_flows(graph));
+  load_simgrid();  // once, not in every copy of this process
   times.unpack(run_forked([&] { return Execution(graph, plan).run().packed(); }));
   if (!times.unsupported.empty()) throw UnsupportedError(name(), times.unsupported);
 

@@ -24,27 +24,30 @@ class SimgridPlatform {
     double rate_cap = std::numeric_limits<double>::infinity();
   };
 
-  explicit SimgridPlatform(std::size_t routes);
-  ~SimgridPlatform();
+  SimgridPlatform() = default;
+  virtual ~SimgridPlatform() = default;
   SimgridPlatform(const SimgridPlatform&) = delete;
   SimgridPlatform& operator=(const SimgridPlatform&) = delete;
 
   // Before run. Both return 0, 1, 2, ...
-  std::size_t add_link(double capacity);
-  std::size_t add_route(std::span<const std::size_t> links);
+  virtual std::size_t add_link(double capacity) = 0;
+  virtual std::size_t add_route(std::span<const std::size_t> links) = 0;
 
   // Before run, or within a callback during it. Actions begin at the present time.
-  void after(double delay, std::function<void()> callback);
+  virtual void after(double delay, std::function<void()> callback) = 0;
   // Starts all transfers; calls drained(i) at the moment the i-th is complete.
-  void transfer(std::vector<Transfer> transfers, std::function<void(std::size_t)> drained);
-  double now() const;
+  virtual void transfer(std::vector<Transfer> transfers, std::function<void(std::size_t)> drained) = 0;
+  virtual double now() const = 0;
 
   // Returns when nothing is left to happen.
-  void run();
-
- private:
-  struct State;
-  std::unique_ptr<State> state_;
+  virtual void run() = 0;
 };
+
+// A platform of at most `routes` routes.
+using MakeSimgridPlatform = std::unique_ptr<SimgridPlatform> (*)(std::size_t routes);
+
+// SimGrid comes with two dozen libraries, which take longer to load than a small scenario to run: they are loaded by
+// the first call of this. Throws InternalError where they are missing.
+MakeSimgridPlatform load_simgrid();
 
 }  // namespace moesim::engine
