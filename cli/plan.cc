@@ -237,7 +237,7 @@ void add_plan(CLI::App& program, Context& context) {
   verb->footer(
       "Example: moesim plan examples/6*.json --requests 40 --input-tokens 2048 --output-tokens 512 --tpot \"50 ms\"\n"
       "         moesim plan examples/6*.json --requests 40 --input-tokens 2048 --output-tokens 512 --tpot \"50 ms\" "
-      "--ttft \"2 s\" --price \"GB200 NVL72=4\" --price \"HGX H200=2.5\"");
+      "--ttft \"2 s\" --price \"GB200 NVL72=4\" --price \"9 x HGX H200=2.5\"");
   verb->callback([options, verb, &context] {
     context.action = [options, verb, &context] { run_plan(*options, *verb, context); };
   });

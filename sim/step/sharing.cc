@@ -23,15 +23,17 @@ Sharing::Sharing(const StepGraph& step, const results::Timeline& timeline) : ste
 // In the resource's unit.
 double Sharing::used(std::size_t exchange, engine::ResourceId resource, double from, double to) const {
   const engine::TaskGraph& graph = step_->graph();
-  const std::vector<engine::Flow>& flows = graph.exchanges()[exchange].flows;
+  const engine::Exchange& sent = graph.exchanges()[exchange];
+  const std::vector<engine::Flow>& flows = sent.flows;
   double amount = 0;
   for (std::size_t f = 0; f < flows.size(); ++f) {
     const double start = timeline_->event[graph.exchange_events()[exchange].start(flows[f].source).index()].value();
     const double end = timeline_->drained[exchange][f];
     const double within = std::min(end, to) - std::max(start, from);
     if (within <= 0) continue;
-    for (const engine::Use& use : graph.path_uses(flows[f].path))
+    graph.each_use(sent, flows[f], [&](const engine::Use& use) {
       if (use.resource == resource) amount += flows[f].amount * use.per_unit * within / (end - start);
+    });
   }
   return amount;
 }
