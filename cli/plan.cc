@@ -65,6 +65,11 @@ struct Inputs {
 
 void add_option(Inputs& in, const std::string& name, const std::string& option, const std::string& file,
                 const Json& scenario) {
+  const base::JsonDocument document{file, std::make_shared<Json>(scenario), {}};
+  const base::JsonNode root(document);
+  if (const auto step = root.member("step"); step.json().is_object() && step.json().contains("phase"))
+    if (const auto phase = step.member("phase"); phase.json() != "decode")
+      phase.fail("makes no output tokens; prompts are added by the load", "\"decode\"");
   auto& kinds = in.request.kinds;
   auto kind = std::find_if(kinds.begin(), kinds.end(), [&](const auto& k) { return k.name == name; });
   if (kind == kinds.end()) {
@@ -197,7 +202,7 @@ void run_plan(Options& options, const CLI::App& verb, Context& context) {
           checks.emplace_back(in.files[k],
                               planning::serving_scenario(option.scenario, in.request.shape, choice.near.step.batch, 0));
   }
-  capacity.sampling = sampling_words(in.layers, checks);
+  if (!checks.empty()) capacity.sampling = sampling_words(in.layers, checks);
   capacity.not_modelled.emplace_back(
       "bursts and queues: requests come in evenly, and nothing is kept free for more of them");
   capacity.not_modelled.emplace_back("prefill and decode on separate GPUs; reuse of cached prompts");

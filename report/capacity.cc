@@ -39,10 +39,11 @@ std::string answer(const Capacity& capacity) {
   if (!best.unreachable.empty())
     return asked(capacity) + ": none of these clusters does, in any number. " + best.name + ": " + best.unreachable +
            ".";
-  std::string out = asked(capacity) + ": " + std::to_string(best.all_gpus()) + " GPUs, " +
-                    std::to_string(best.instances) + " x " + best.name + " of " + std::to_string(best.gpus) +
-                    " (80 % interval " + interval_words(best) + " GPUs)";
-  if (best.price > 0) out += ", for " + base::format_number(best.price_per_hour(), 4) + " an hour";
+  std::string out = asked(capacity) + ": " + std::to_string(best.all_gpus()) + " GPUs (80 % interval " +
+                    interval_words(best) + "), \"" + best.name + "\"" +
+                    (best.option.empty() ? "" : " with " + best.option) + " in " + std::to_string(best.instances) +
+                    (best.instances == 1 ? " instance of " : " instances of ") + std::to_string(best.gpus);
+  if (best.price > 0) out += ", for " + base::format_number(best.price_per_hour()) + " an hour";
   return out + ".";
 }
 
@@ -73,7 +74,7 @@ std::string table(const Capacity& capacity) {
   row("  load of what they could serve", [](const CapacityChoice& c) { return percent_words(c.load); });
   if (any([](const CapacityChoice& c) { return c.price > 0; })) {
     row("price per hour", [](const CapacityChoice& c) {
-      return c.price > 0 ? base::format_number(c.price_per_hour(), 4) : std::string("-");
+      return c.price > 0 ? base::format_number(c.price_per_hour()) : std::string("-");
     });
     row("  per million output tokens", [&](const CapacityChoice& c) {
       const double millions = capacity.requests_per_s * static_cast<double>(capacity.output_tokens) * 3600 / 1e6;
@@ -104,6 +105,8 @@ std::string why(const CapacityChoice& choice) {
          step.longest + " (" + percent_words(step.longest_share) + ")";
   if (!step.binding.kind.empty()) out += ", bound by " + step.binding.kind;
   out += ", and communication is exposed for " + percent_words(step.exposed) + " of them.";
+  if (choice.instances == 1 && choice.load < 0.5)
+    out += " One instance is more than the load needs: smaller ones may do (--vary cluster.nodes=..., plan.gpus=...).";
   std::string text = wrap(out, 4);
   for (const std::string& refused : choice.refused) text += wrap("    an option cannot be: " + refused, 6);
   return text;
