@@ -36,7 +36,7 @@ struct Tried {
 // A step without and one with prompts; a refusal if either is refused.
 StepOutcome serve(const StepFunction& function, const base::Json& scenario, const sim::RequestShape& shape,
                   std::int64_t batch, ServingRun& out) {
-  const StepOutcome plain = function(serving_scenario(scenario, shape, batch, 0));
+  StepOutcome plain = function(serving_scenario(scenario, shape, batch, 0));
   if (!plain.ran()) return plain;
   const double tokens = plain.run.tokens_per_step;
   const sim::PromptMix mix = sim::prompt_mix(shape, batch, tokens);
