@@ -9,10 +9,8 @@
 namespace moesim::engine {
 namespace {
 
-constexpr const char* kModule = "moesim_simgrid.so";  // found by the program's run path
-
 MakeSimgridPlatform load() {
-  void* const module = dlopen(kModule, RTLD_LAZY | RTLD_LOCAL);
+  void* const module = dlopen(MOESIM_SIMGRID_MODULE, RTLD_LAZY | RTLD_LOCAL);
   void* const symbol = module != nullptr ? dlsym(module, "moesim_simgrid_platform") : nullptr;
   if (symbol == nullptr) throw base::InternalError(std::string("SimGrid could not be loaded: ") + dlerror());
   return reinterpret_cast<MakeSimgridPlatform (*)()>(symbol)();
