@@ -180,8 +180,7 @@ void FluidComponent::find_due(double first, double last) {
     for (auto p = static_cast<std::uint32_t>(b * kLanes); p < (b + 1) * kLanes; ++p)
       if (end_[p] <= last) find_slots(p, std::max(head_[p], virtual_at(p, last)));
   }
-  for (Due& due : due_)
-    due.at = first + (slot_[due.slot] - virtual_at(due.position, first)) / speed_[due.position];
+  for (Due& due : due_) due.at = first + (slot_[due.slot] - virtual_at(due.position, first)) / speed_[due.position];
 }
 
 // Of what is due until `last`, the time up to which all can be put together.

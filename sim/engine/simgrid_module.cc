@@ -1,6 +1,4 @@
 // A module of its own, loaded by load_simgrid: it uses nothing else of moesim.
-#include "sim/engine/simgrid_platform.h"
-
 #include <cmath>
 #include <string>
 #include <vector>
@@ -8,6 +6,8 @@
 #include <simgrid/s4u.hpp>
 #include <simgrid/version.h>
 #include <xbt/log.h>
+
+#include "sim/engine/simgrid_platform.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define MOESIM_SIMGRID_CONTEXTS "thread"  // sanitizers do not follow a switch of stacks within one thread
@@ -65,8 +65,7 @@ Platform::Platform(std::size_t routes) {
   // The fewest hosts with enough ordered pairs.
   auto hosts = static_cast<std::size_t>(std::sqrt(static_cast<double>(routes))) + 1;
   while (hosts < 2 || hosts * (hosts - 1) < routes) ++hosts;
-  for (std::size_t h = 0; h < hosts; ++h)
-    hosts_.push_back(zone_->create_host("h" + std::to_string(h), 1.0));
+  for (std::size_t h = 0; h < hosts; ++h) hosts_.push_back(zone_->create_host("h" + std::to_string(h), 1.0));
 }
 
 std::size_t Platform::add_link(double capacity) {
