@@ -204,7 +204,8 @@ void run_plan(Options& options, const CLI::App& verb, Context& context) {
   }
   if (!checks.empty()) capacity.sampling = sampling_words(in.layers, checks);
   capacity.not_modelled.emplace_back(
-      "bursts and queues: requests come in evenly, and nothing is kept free for more of them");
+      "bursts and queues: requests come in evenly, and nothing is kept free for more of them; first tokens of loaded "
+      "servers were measured to take several times as long (docs/end-to-end.md)");
   capacity.not_modelled.emplace_back("prefill and decode on separate GPUs; reuse of cached prompts");
   capacity.version = base::version();
   capacity.inputs = inputs_of(in, options).dump();
