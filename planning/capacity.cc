@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -48,6 +47,8 @@ StepOutcome serve(const StepFunction& function, const base::Json& scenario, cons
   out.step.per_gpu = out.step.sequences_per_gpu * out.step.users;
   out.first_token = sim::time_to_first_token(shape, mix, without, with);
   out.prompt_share = mix.share;
+  add_missing(plain.assumptions, mixed.assumptions);  // "auto" may take another kernel without prompts
+  add_missing(plain.warnings, mixed.warnings);
   return mixed;
 }
 
@@ -218,11 +219,6 @@ CapacityChoice choose(const CapacityKind& kind, const CapacityRequest& request, 
   return choice;
 }
 
-void merge(std::vector<std::string>& into, const std::vector<std::string>& from) {
-  for (const std::string& text : from)
-    if (std::find(into.begin(), into.end(), text) == into.end()) into.push_back(text);
-}
-
 }  // namespace
 
 base::Json serving_scenario(const base::Json& scenario, const sim::RequestShape& shape, std::int64_t batch,
@@ -258,9 +254,9 @@ results::Capacity plan_capacity(const CapacityRequest& request) {
                                 [](const CapacityKind& kind) { return kind.price.has_value(); });
   for (const Tried& kind : tried) {
     if (capacity.model.empty()) capacity.model = kind.first.model;
-    merge(capacity.assumptions, kind.first.assumptions);
-    merge(capacity.not_modelled, kind.first.not_modelled);
-    merge(capacity.warnings, kind.first.warnings);
+    add_missing(kind.first.assumptions, capacity.assumptions);
+    add_missing(kind.first.not_modelled, capacity.not_modelled);
+    add_missing(kind.first.warnings, capacity.warnings);
     for (const Option& option : kind.options) capacity.runs += 2 * static_cast<std::int64_t>(option.runs.size());
   }
   std::stable_sort(capacity.choices.begin(), capacity.choices.end(),

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -84,11 +83,6 @@ Swept sweep_all(const CurveCluster& cluster, const CurveRequest& request) {
   return out;
 }
 
-void merge(std::vector<std::string>& into, std::set<std::string>& seen, const std::vector<std::string>& from) {
-  for (const std::string& text : from)
-    if (seen.insert(text).second) into.push_back(text);
-}
-
 }  // namespace
 
 std::vector<std::int64_t> batch_grid(std::int64_t largest, std::int32_t count) {
@@ -111,14 +105,13 @@ results::CurveComparison make_curve(const CurveRequest& request) {
   curve.baseline = request.baseline;
   curve.draws = request.draws.count;
   curve.model = swept[request.baseline].first.model;
-  std::set<std::string> seen;
   for (Swept& cluster : swept) {
     auto& ratios = curve.speedup.emplace_back();
     for (const double users : request.users)
       ratios.push_back(ratio(swept[request.baseline].runs, cluster.runs, users, request.draws));
-    merge(curve.assumptions, seen, cluster.first.assumptions);
-    merge(curve.not_modelled, seen, cluster.first.not_modelled);
-    merge(curve.warnings, seen, cluster.first.warnings);
+    add_missing(cluster.first.assumptions, curve.assumptions);
+    add_missing(cluster.first.not_modelled, curve.not_modelled);
+    add_missing(cluster.first.warnings, curve.warnings);
     curve.runs += static_cast<std::int64_t>(cluster.curve.runs.size());
   }
   for (Swept& cluster : swept) curve.clusters.push_back(std::move(cluster.curve));

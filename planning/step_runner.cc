@@ -169,6 +169,11 @@ StepOutcome run_step(const std::string& file, const Json& scenario, std::int32_t
   return refused;
 }
 
+void add_missing(const std::vector<std::string>& from, std::vector<std::string>& into) {
+  for (const std::string& text : from)
+    if (std::find(into.begin(), into.end(), text) == into.end()) into.push_back(text);
+}
+
 StepOutcome StepRunner::operator()(const std::string& file, const Json& scenario) {
   const std::string key = scenario.dump();
   {

@@ -24,6 +24,9 @@ struct StepOutcome {
   bool ran() const { return refused.empty(); }
 };
 
+// Appends those of `from` that `into` lacks.
+void add_missing(const std::vector<std::string>& from, std::vector<std::string>& into);
+
 // Runs a scenario's document. What searches take, so that tests need no simulation.
 using StepFunction = std::function<StepOutcome(const base::Json& scenario)>;
 

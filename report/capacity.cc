@@ -43,6 +43,8 @@ std::string answer(const Capacity& capacity) {
                     interval_words(best) + "), \"" + best.name + "\"" +
                     (best.option.empty() ? "" : " with " + best.option) + " in " + std::to_string(best.instances) +
                     (best.instances == 1 ? " instance of " : " instances of ") + std::to_string(best.gpus);
+  if (best.reached < 0.995)
+    out += "; these times can be met at all in " + percent_words(best.reached) + " of what the errors leave open";
   if (best.price > 0) out += ", for " + base::format_number(best.price_per_hour()) + " an hour";
   return out + ".";
 }
@@ -110,13 +112,6 @@ std::string why(const CapacityChoice& choice) {
   std::string text = wrap(out, 4);
   for (const std::string& refused : choice.refused) text += wrap("    an option cannot be: " + refused, 6);
   return text;
-}
-
-std::string list(const std::string& title, const std::vector<std::string>& items) {
-  if (items.empty()) return "";
-  std::string out = wrap(title, 2);
-  for (const std::string& item : items) out += wrap("  - " + item, 4);
-  return out;
 }
 
 }  // namespace

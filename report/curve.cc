@@ -20,13 +20,6 @@ std::string cell(const OperatingPoint& point) {
   return point.unreachable.starts_with("too slow") ? "too slow  " : "cannot  ";
 }
 
-std::string list(const std::string& title, const std::vector<std::string>& items) {
-  if (items.empty()) return "";
-  std::string out = wrap(title, 2);
-  for (const std::string& item : items) out += wrap("  - " + item, 4);
-  return out;
-}
-
 char mark(std::size_t cluster) { return static_cast<char>('A' + static_cast<int>(cluster % 26)); }
 
 // Tokens/s/GPU (logarithmic, upwards) over tokens/s/user; a letter for each cluster, '*' where two meet.

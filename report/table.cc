@@ -66,4 +66,11 @@ std::string wrap(const std::string& text, std::size_t indent, std::size_t width)
   return result + "\n";
 }
 
+std::string list(const std::string& title, const std::vector<std::string>& items) {
+  if (items.empty()) return "";
+  std::string out = wrap(title, 2);
+  for (const std::string& item : items) out += wrap("  - " + item, 4);
+  return out;
+}
+
 }  // namespace moesim::report

@@ -21,5 +21,7 @@ class Table {
 
 // Lines of at most `width` characters, broken at blanks; the second and later lines start with `indent` blanks.
 std::string wrap(const std::string& text, std::size_t indent, std::size_t width = 118);
+// A title and an item a line, wrapped; nothing without items.
+std::string list(const std::string& title, const std::vector<std::string>& items);
 
 }  // namespace moesim::report

@@ -56,13 +56,6 @@ std::string why(const Result& result) {
   return text;
 }
 
-std::string list(const std::string& title, const std::vector<std::string>& items) {
-  if (items.empty()) return "";
-  std::string text = wrap(title, 2);
-  for (const std::string& item : items) text += wrap("  - " + item, 4);
-  return text;
-}
-
 // "+- 12 %", or "no error bar".
 std::string interval(double error) { return error > 0 ? "+- " + percent(error) : "no error bar"; }
 

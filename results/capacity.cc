@@ -45,23 +45,17 @@ Json choice_json(const CapacityChoice& choice) {
 Json to_json(const Capacity& capacity) {
   Json choices = Json::array();
   for (const CapacityChoice& choice : capacity.choices) choices.push_back(choice_json(choice));
-  return {{"schema", "moesim.capacity/1"},
-          {"version", capacity.version},
-          {"inputs", capacity.inputs.empty() ? Json(nullptr) : Json::parse(capacity.inputs)},
-          {"model", capacity.model},
-          {"requests_per_s", capacity.requests_per_s},
-          {"input_tokens", capacity.input_tokens},
-          {"output_tokens", capacity.output_tokens},
-          {"most_time_per_output_token_s", capacity.per_token.value()},
-          {"most_time_to_first_token_s",
-           capacity.first_token.value() > 0 ? Json(capacity.first_token.value()) : Json(nullptr)},
-          {"choices", choices},
-          {"draws", capacity.draws},
-          {"runs", capacity.runs},
-          {"sampling", capacity.sampling},
-          {"assumptions", capacity.assumptions},
-          {"not_modelled", capacity.not_modelled},
-          {"warnings", capacity.warnings}};
+  Json json = {{"schema", "moesim.capacity/1"},
+               {"model", capacity.model},
+               {"requests_per_s", capacity.requests_per_s},
+               {"input_tokens", capacity.input_tokens},
+               {"output_tokens", capacity.output_tokens},
+               {"most_time_per_output_token_s", capacity.per_token.value()},
+               {"most_time_to_first_token_s",
+                capacity.first_token.value() > 0 ? Json(capacity.first_token.value()) : Json(nullptr)},
+               {"choices", choices}};
+  add_record(capacity, json);
+  return json;
 }
 
 }  // namespace moesim::results

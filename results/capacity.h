@@ -41,19 +41,13 @@ struct CapacityChoice {
   double price_per_hour() const { return price * static_cast<double>(all_gpus()); }
 };
 
-struct Capacity {
+struct Capacity : SearchRecord {
   std::string model;
   double requests_per_s = 0;
   std::int64_t input_tokens = 0, output_tokens = 0;  // of a request
   base::Duration per_token, first_token;             // at most; first_token 0: not asked for
   std::vector<CapacityChoice> choices;               // best first: cheapest, or with the fewest GPUs
   bool priced = false;                               // all choices have a price
-  std::int64_t draws = 0;
-  std::int64_t runs = 0;
-  std::string sampling;  // what of the model was run, "" for all of it
-  std::string version;
-  std::string inputs;  // JSON: scenarios and options, from which it can be repeated
-  std::vector<std::string> assumptions, not_modelled, warnings;
 };
 
 // "moesim.capacity/1".

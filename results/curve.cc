@@ -60,6 +60,17 @@ Json to_json(const StepRun& run) {
           {"profile_hash", run.profile_hash}};
 }
 
+void add_record(const SearchRecord& record, Json& json) {
+  json["version"] = record.version;
+  json["inputs"] = inputs_json(record.inputs);
+  json["draws"] = record.draws;
+  json["runs"] = record.runs;
+  json["sampling"] = record.sampling;
+  json["assumptions"] = record.assumptions;
+  json["not_modelled"] = record.not_modelled;
+  json["warnings"] = record.warnings;
+}
+
 Json to_json(const CurveComparison& curve) {
   Json clusters = Json::array();
   for (std::size_t c = 0; c < curve.clusters.size(); ++c) {
@@ -79,20 +90,11 @@ Json to_json(const CurveComparison& curve) {
                         {"refused", cluster.refused},
                         {"runs", runs}});
   }
-  return {{"schema", "moesim.curve/1"},
-          {"version", curve.version},
-          {"inputs", inputs_json(curve.inputs)},
-          {"model", curve.model},
-          {"scope", curve.scope},
-          {"baseline", curve.clusters[curve.baseline].name},
-          {"series", curve.series},
-          {"draws", curve.draws},
-          {"runs", curve.runs},
-          {"sampling", curve.sampling},
-          {"clusters", clusters},
-          {"assumptions", curve.assumptions},
-          {"not_modelled", curve.not_modelled},
-          {"warnings", curve.warnings}};
+  Json json = {{"schema", "moesim.curve/1"}, {"model", curve.model},
+               {"scope", curve.scope},       {"baseline", curve.clusters[curve.baseline].name},
+               {"series", curve.series},     {"clusters", clusters}};
+  add_record(curve, json);
+  return json;
 }
 
 Json to_json(const Waterfall& waterfall) {

@@ -67,7 +67,18 @@ struct ClusterCurve {
   std::vector<std::string> refused;  // options that cannot be, and why
 };
 
-struct CurveComparison {
+// What searches tell of themselves.
+struct SearchRecord {
+  std::int64_t draws = 0;
+  std::int64_t runs = 0;
+  std::string sampling;  // what of the model was run, "" for all of it
+  std::string version;
+  std::string inputs;  // JSON: scenarios and options, from which it can be repeated
+  std::vector<std::string> assumptions, not_modelled, warnings;
+};
+void add_record(const SearchRecord& record, base::Json& json);
+
+struct CurveComparison : SearchRecord {
   std::string model;
   std::string scope;
   std::vector<double> users;  // tokens/s/user asked for, ascending
@@ -75,12 +86,6 @@ struct CurveComparison {
   std::vector<ClusterCurve> clusters;
   std::vector<std::vector<Ratio>> speedup;  // [clusters][users] over the baseline
   bool series = false;                      // the clusters are one with a value varied, in that order
-  std::int64_t draws = 0;
-  std::int64_t runs = 0;
-  std::string sampling;  // what of the model was run, "" for all of it
-  std::string version;
-  std::string inputs;  // JSON: scenarios and options, from which it can be repeated
-  std::vector<std::string> assumptions, not_modelled, warnings;
 };
 
 struct FactorPart {
